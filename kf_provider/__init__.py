@@ -1,0 +1,1 @@
+"""Keyfactor Command workflow instances in Pulumi programs."""
