@@ -1,0 +1,71 @@
+# Everything a developer runs. Each target sets up what it needs, and costs nothing the second time.
+#   PYTHON=python3.12   another interpreter for .venv
+#   HOLD=1              make demo: wait for your approval instead of giving it
+#   ARGS="-k name"      make test: more arguments for pytest
+
+PYTHON ?= python3
+ARGS ?=
+HOLD ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The installation is tied to this folder and to these two files: a copied checkout must not test the original.
+STAMP := $(CURDIR)
+ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(STAMP))
+.PHONY: $(INSTALLED)
+endif
+
+# Sets `cli` in a recipe's shell to the folder of a working Pulumi CLI; finding or building it is told on stderr.
+FIND_CLI := cli=$$($(BIN)/python tools/pulumi/find.py) && export KF_PULUMI_BIN="$$cli" PATH="$$cli:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean freeze
+
+help:
+	@echo 'make demo    watch a real `pulumi up` wait for an approval (HOLD=1: you approve)'
+	@echo 'make test    all tests                                    (ARGS="tests/unit -k name": some)'
+	@echo 'make check   ruff, mypy --strict, the layer test'
+	@echo 'make bench   the figures of the README, measured on this machine'
+	@echo 'make freeze  write the installed versions into constraints.txt'
+	@echo 'make clean   remove .venv and all caches of this checkout (the Pulumi CLI stays in the user cache)'
+
+demo: $(INSTALLED)
+	@$(FIND_CLI) && exec $(BIN)/python tools/demo.py $(if $(HOLD),--hold)
+
+test: $(INSTALLED)
+	@$(FIND_CLI) && exec $(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED)
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy --strict kf_provider tests tools
+	$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+bench: $(INSTALLED)
+	@$(FIND_CLI) && set -e; \
+	for file in benchmarks/*.py; do \
+	    [ -e "$$file" ] || { echo 'there is no benchmark yet'; break; }; \
+	    echo "== $$file"; \
+	    $(BIN)/python "$$file"; \
+	done
+
+freeze: $(INSTALLED)
+	@{ sed '/^# installed$$/q' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v '^#'; } > constraints.tmp
+	@mv constraints.tmp constraints.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo 'make: there is no $(PYTHON): install Python 3.11 or newer' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"make: $(PYTHON) is {v[0]}.{v[1]}, and 3.11 or newer is needed: make PYTHON=python3.12 ..." if v < (3, 11) else 0)'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	    echo 'make: creating $(VENV) with $(PYTHON)' >&2; \
+	    $(PYTHON) -m venv --clear $(VENV) || { \
+	        echo 'make: that needs the venv module (Debian and Ubuntu: apt install python3-venv)' >&2; exit 1; }; }
+	@echo 'make: installing kf_provider and its tools into $(VENV) (a minute or two, when pyproject.toml or constraints.txt changed)' >&2
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@printf '%s' '$(STAMP)' > $@
