@@ -1,0 +1,142 @@
+"""
+What can go wrong, as exceptions.
+
+KeyfactorError
+├── SettingsError             a setting is missing or makes no sense; nothing was sent
+├── InstanceIdError           not the id of an instance; nothing was sent (also a ValueError)
+├── SearchError               a search that cannot be put into Keyfactor's query language; nothing was sent (also a ValueError)
+├── NotApprovedError          an approval is to be recorded that the server does not confirm
+└── RequestError              a request did not bring what was asked
+    ├── NoAnswerError         no connection, a TLS failure, a time-out, a connection that broke
+    ├── UnusableAnswerError   an answer that is not Keyfactor's JSON: a login page, an empty or truncated or huge body
+    │   └── RedirectError     an answer that points elsewhere
+    └── StatusError           an answer with a status other than 200
+        ├── UnauthorizedError 401
+        ├── ForbiddenError    403
+        ├── NotFoundError     404
+        └── UnavailableError  429, and 500 and above
+"""  # noqa: E501, RUF100 - a line of the tree is a line
+
+from __future__ import annotations
+
+
+class KeyfactorError(Exception):
+    """
+    The base of all errors of this package; the message is one line, stands alone, and holds no secret.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own way calls the class with `args` alone, which required keywords do not survive.
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(error: type[KeyfactorError], args: tuple[object, ...]) -> KeyfactorError:
+    return error.__new__(error, *args)
+
+
+class SettingsError(KeyfactorError):
+    """
+    A setting is missing or makes no sense; nothing was sent.
+    """
+
+
+class InstanceIdError(KeyfactorError, ValueError):
+    """
+    Not the id of a workflow instance; nothing was sent.
+    """
+
+
+class SearchError(KeyfactorError, ValueError):
+    """
+    A search that cannot be put into Keyfactor's query language; nothing was sent.
+    """
+
+
+class NotApprovedError(KeyfactorError):
+    """
+    An approval is to be recorded that the server does not confirm; nothing was recorded.
+    """
+
+
+class RequestError(KeyfactorError):
+    """
+    A request did not bring what was asked.
+
+    `is_transient`: the same request may succeed later. `retry_after`: seconds that the server asks to be left alone.
+    """
+
+    def __init__(self, message: str, *, is_transient: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.is_transient = is_transient
+        self.retry_after = retry_after
+
+
+class NoAnswerError(RequestError):
+    """
+    No connection, a TLS failure, a time-out, or a connection that broke.
+
+    Transient, but for a certificate that is not trusted.
+    """
+
+
+class UnusableAnswerError(RequestError):
+    """
+    An answer that is not Keyfactor's JSON.
+
+    Transient when the body is empty or truncated; not when it is a login page, too large, or about something else.
+    """
+
+
+class RedirectError(UnusableAnswerError):
+    """
+    An answer that points elsewhere; it is not followed, and no credential goes there.
+    """
+
+
+class StatusError(RequestError):
+    """
+    An answer with a status other than 200.
+
+    `error_code` and `keyfactor_message` are Keyfactor's own, or None when the body is not Keyfactor's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        error_code: str | None = None,
+        keyfactor_message: str | None = None,
+        is_transient: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, is_transient=is_transient, retry_after=retry_after)
+        self.status_code = status_code
+        self.error_code = error_code
+        self.keyfactor_message = keyfactor_message
+
+
+class UnauthorizedError(StatusError):
+    """
+    The server, or the token endpoint, does not accept the credentials (401).
+    """
+
+
+class ForbiddenError(StatusError):
+    """
+    The credentials are good, the permission is missing (403).
+    """
+
+
+class NotFoundError(StatusError):
+    """
+    There is no such thing on this server, or this user may not see it (404).
+
+    Also, with this status, when a search by reference id brings nothing.
+    """
+
+
+class UnavailableError(StatusError):
+    """
+    The server asks for patience or has a problem of its own (429, and 500 and above). Transient.
+    """

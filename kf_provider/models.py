@@ -1,0 +1,239 @@
+"""
+What the server sends, as pydantic models: the only file that knows Keyfactor's field names.
+
+A field is found by its name without case, spaces and underscores, so `CurrentStepId` (Command 10, 24 and 25),
+`currentStepId` (the specification of Command 11) and `CurrentStepID` (the documentation) are one. Every field but the
+id of an instance is optional, null is the same as absent, and unknown fields are ignored.
+
+Source: Keyfactor Command Web API reference 10.3, GET Workflow Instances Instance ID, tables 658 and 659.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from .errors import InstanceIdError
+
+_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
+_ZERO_GUID: Final = str(uuid.UUID(int=0))
+_AN_ID_LOOKS_LIKE: Final = (
+    "an id looks like 0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94; the answer to an enrollment has it as WorkflowInstanceId,"
+    " and the list of workflow instances as Id"
+)
+
+
+class Status(StrEnum):
+    """
+    The words for an instance's status, as documented from Command 10.3 to 24.4.
+    """
+
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    COMPLETE = "Complete"
+    REJECTED = "Rejected"
+    FAILED = "Failed"
+    CANCELED_FOR_RESTART = "CanceledForRestart"
+
+
+_STATUS_WORDS: Final = {status.value.lower(): status.value for status in Status}
+
+
+def parse_instance_id(value: object) -> str:
+    """
+    The id of an instance in its one canonical form: lower case, with dashes, without braces.
+
+    Takes a str (capitals, braces and surrounding spaces are fine, dashes may be missing) or a uuid.UUID.
+    Raises InstanceIdError for anything else, with a sentence of its own for a whole number: that is a reference id.
+    """
+    text = str(value) if isinstance(value, uuid.UUID) else value
+    if isinstance(text, str):
+        guid = _guid(text)
+        if guid == _ZERO_GUID:
+            raise InstanceIdError(f"{guid} is the empty id, which no workflow instance has; {_AN_ID_LOOKS_LIKE}")
+        if guid is not None:
+            return guid
+        if re.fullmatch(r"[0-9]+", text.strip()):
+            raise InstanceIdError(f"{_shown(text.strip())} is a reference id: pass `reference_id=`")
+        what = repr(_shown(text)) if text.strip() else "an empty string"
+    elif isinstance(text, int | float) and not isinstance(text, bool) and float(text).is_integer():
+        # Every number is a float once it has been through the engine.
+        raise InstanceIdError(f"{int(text)} is a reference id: pass `reference_id=`")
+    else:
+        what = "None" if text is None else f"an object of type {type(text).__name__}"
+    raise InstanceIdError(f"{what} is not the id of a workflow instance: {_AN_ID_LOOKS_LIKE}")
+
+
+def canonical_status(value: str) -> str:
+    """
+    Keyfactor's own spelling of a status word, whatever its case; an unknown word as it is.
+    """
+    return _STATUS_WORDS.get(value.strip().lower(), value.strip())
+
+
+def state_digest(current_state_data: Mapping[str, Any]) -> str:
+    """
+    SHA-256, in hex, over canonical JSON: keys sorted, no whitespace, UTF-8.
+    """
+    text = json.dumps(current_state_data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _guid(text: str) -> str | None:
+    bare = text.strip().lower()
+    if bare.startswith("{") and bare.endswith("}"):
+        bare = bare[1:-1].strip()
+    return str(uuid.UUID(bare)) if _GUID.fullmatch(bare) else None
+
+
+def _reference(value: object) -> object:
+    # Ids of steps and definitions: shown, never sent, so an odd one is no reason to refuse the answer.
+    if not isinstance(value, str):
+        return value
+    guid = _guid(value)
+    return None if guid == _ZERO_GUID else guid or value.strip() or None
+
+
+def _status(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a status is a word or a number")  # noqa: TRY004 - pydantic collects ValueErrors
+    return (canonical_status(value) or None) if isinstance(value, str) else value
+
+
+def _moment(value: object) -> object:
+    # .NET writes up to 7 fractional digits, and leaves the zone out when it does not know it: UTC then.
+    # A date in no form of ISO 8601, or .NET's year 1 ("not set"), must not make the status unreadable.
+    try:
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        if not isinstance(moment, datetime) or moment.year == 1:
+            return None
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _listed(value: object) -> object:
+    # The documentation of 10.3 calls Signals "an object"; every specification says array.
+    if isinstance(value, Mapping):
+        return [value] if value else []
+    return [entry for entry in value if entry is not None] if isinstance(value, list | tuple) else value
+
+
+def _single(value: object) -> object:
+    # The documentation of 10.3 calls Definition "an array"; every specification says object.
+    return (value[0] if value else {}) if isinstance(value, list) and len(value) <= 1 else value
+
+
+def _mapped(value: object) -> object:
+    # The documentation of 10.3 calls both data maps "an array"; every specification says map.
+    if isinstance(value, list):
+        pairs = [{key.lower(): part for key, part in pair.items()} for pair in value if isinstance(pair, Mapping)]
+        if len(pairs) == len(value) and all(set(pair) == {"key", "value"} for pair in pairs):
+            return {pair["key"]: pair["value"] for pair in pairs}
+    return value
+
+
+_Guid = Annotated[str, BeforeValidator(parse_instance_id)]
+_Reference = Annotated[str | None, BeforeValidator(_reference)]
+_Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+_StateData = Annotated[dict[str, Any], BeforeValidator(_mapped), Field(repr=False)]  # scripts put secrets there
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True, hide_input_in_errors=True)
+
+    wire_names: ClassVar[Mapping[str, str]] = {}  # where Keyfactor's name is not ours without underscores
+
+    @model_validator(mode="before")
+    @classmethod
+    def _match_names(cls, received: object) -> object:
+        if not isinstance(received, Mapping):
+            return received
+        fields = {cls.wire_names.get(field, field.replace("_", "")): field for field in cls.model_fields}
+        found: dict[str, object] = {}
+        for name, value in received.items():
+            field = name if name in cls.model_fields else fields.get(re.sub(r"[ _]", "", str(name)).lower())
+            # Of two spellings of one name, the documented one.
+            if field is not None and value is not None and (field not in found or name[:1].isupper()):
+                found[field] = value
+        return found
+
+
+class Definition(_Answer):
+    """
+    The workflow that an instance is a run of.
+    """
+
+    id: _Reference = None
+    display_name: str | None = None
+    version: int | None = None
+    workflow_type: str | None = None
+
+
+class Signal(_Answer):
+    """
+    An input that the current step waits for, such as one approval.
+    """
+
+    signal_name: str | None = None
+    step_signal_id: _Reference = None
+    signal_received: bool = False
+
+
+class InstanceSummary(_Answer):
+    """
+    A workflow instance as the list shows it: without its signals and data.
+
+    `status` is one of `Status`, another word, or a number as it came. Times are in UTC.
+    """
+
+    wire_names = {"instance_id": "id"}
+
+    instance_id: _Guid
+    status: Annotated[int | str | None, BeforeValidator(_status)] = None
+    status_message: str | None = None
+    current_step_id: _Reference = None
+    current_step_display_name: str | None = None
+    current_step_unique_name: str | None = None
+    title: str | None = None
+    reference_id: int | None = None
+    start_date: _Moment = None
+    last_modified: _Moment = None
+    definition: Annotated[Definition, BeforeValidator(_single)] = Definition()
+
+    def outputs(self) -> dict[str, Any]:
+        """
+        All fields as plain JSON values: times as ISO 8601 in UTC, `Z` at the end.
+        """
+        return self.model_dump(mode="json")
+
+
+class Instance(InstanceSummary):
+    """
+    A workflow instance, whole. Both maps may hold secrets and are left out of `repr`.
+    """
+
+    signals: Annotated[tuple[Signal, ...], BeforeValidator(_listed)] = ()
+    initial_data: _StateData = {}
+    current_state_data: _StateData = {}
+
+
+class ErrorBody(_Answer):
+    """
+    What Keyfactor says about a request that it refuses.
+    """
+
+    error_code: Annotated[str | None, BeforeValidator(str)] = None
+    message: Annotated[str | None, BeforeValidator(str)] = None
