@@ -352,7 +352,8 @@ def make(target: Path) -> tuple[Path | None, list[str]]:
             return target / "bin", reasons
         except UnusableError as error:
             reasons.append(f"{name}: {error}")
-            say(reasons[-1])
+            if way is install:
+                say(reasons[-1])
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return None, reasons
@@ -422,10 +423,10 @@ def build(work: Path) -> None:
     )[-1]
     say(f"building the Pulumi CLI {PINNED} with {found}, because no finished one can be had here;")
     say("this takes 3 to 6 minutes on two cores, once for this machine")
-    compile_module(go, "cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", work / "bin", env)
-    compile_module(
-        go, "language", "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python", work / "bin", env
-    )
+    modules = "github.com/pulumi/pulumi"
+    compile_module(go, "cli", f"{modules}/pkg/v3/cmd/pulumi", work / "bin", env)
+    # An old host, with a reason: language/tools.go.
+    compile_module(go, "language", f"{modules}/sdk/v3/python/cmd/pulumi-language-python", work / "bin", env)
     sdk = Path(answer([go, "list", "-m", "-f", "{{.Dir}}", f"{modules}/sdk/v3"], cwd=HERE / "cli", env=env))
     for script in ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python"):
         copy = work / "bin" / Path(script).name

@@ -1,0 +1,157 @@
+"""
+Imports go downwards: the layers of the package, read from its source.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import kf_provider
+
+PACKAGE = Path(kf_provider.__file__).parent
+
+# From the bottom up. A module imports only from layers below its own; a new module fails until it has a place here.
+LAYERS = [
+    {"errors"},
+    {"schedule"},  # arithmetic alone: whoever reads a duration or a Retry-After may use it
+    {"models"},
+    {"settings"},
+    {"auth"},
+    {"client"},
+    {"verdict"},
+    {"watcher"},
+    {"program"},
+    {"provider"},
+    {"functions"},
+    {"instance"},
+    {"approval"},
+    {"policy"},
+    {"cli"},
+]
+RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
+
+# Not in the order: the public names, and the start of the command line.
+ENTRANCES = {"__init__", "__main__"}
+
+# Outside packages that only some modules may know.
+RESERVED = {
+    "pulumi": {"program", "provider", "functions", "instance", "approval"},
+    "pulumi_policy": {"policy"},
+    "requests": {"auth", "client"},
+}
+
+
+class Import(NamedTuple):
+    """One import: its file, its line, and the absolute name that it asks for."""
+
+    file: str
+    line: int
+    target: str
+
+
+def imports(file: Path, package: Path = PACKAGE) -> Iterator[Import]:
+    """Every import of a file, also inside functions, with absolute names: `kf_provider.errors`, `pulumi.dynamic`."""
+    parents = (package.name, *file.parent.relative_to(package).parts)
+    for node in ast.walk(ast.parse(file.read_text(), str(file))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(file.name, node.lineno, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = (".".join(parents[: len(parents) - node.level + 1]),) if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else ())))
+            if module in {package.name, PACKAGE.name}:
+                # `from . import client` and `from kf_provider import Client` name a module or a public name.
+                for alias in node.names:
+                    yield Import(file.name, node.lineno, f"{module}.{alias.name}")
+            else:
+                yield Import(file.name, node.lineno, module)
+
+
+def modules() -> list[Path]:
+    """The package's own files, the sandbox apart."""
+    return sorted(PACKAGE.glob("*.py"))
+
+
+def test_every_module_has_its_place() -> None:
+    """
+    A module that is in no layer fails here until somebody decides where it belongs.
+    """
+    placed = RANK.keys() | ENTRANCES
+
+    assert not {file.stem for file in modules()} - placed
+    assert not {file.parent.name for file in PACKAGE.glob("*/*.py")} - {"sandbox"}
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda file: file.stem)
+def test_imports_go_downwards(file: Path) -> None:
+    """
+    A module imports only what is below it; the entrances may import all.
+    """
+    upwards = []
+    for found in imports(file):
+        package, _, rest = found.target.partition(".")
+        if package == PACKAGE.name and file.stem not in ENTRANCES:
+            below = RANK.get(rest.partition(".")[0], len(LAYERS))
+            # The sandbox is a program of its own that the command line starts.
+            if below >= RANK[file.stem] and not (rest.startswith("sandbox") and file.stem == "cli"):
+                upwards.append(found)
+
+    assert not upwards
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda file: file.stem)
+def test_reserved_packages(file: Path) -> None:
+    """
+    Pulumi is known to the modules that run inside Pulumi, HTTP to the client and its authentication, to nothing else.
+    """
+    strangers = [
+        found
+        for found in imports(file)
+        if (top := found.target.partition(".")[0]) in RESERVED and file.stem not in RESERVED[top]
+    ]
+
+    assert not strangers
+
+
+@pytest.mark.parametrize(
+    "file", sorted((PACKAGE / "sandbox").rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE / "sandbox"))
+)
+def test_sandbox_stands_alone(file: Path) -> None:
+    """
+    The sandbox imports nothing from the rest: it must be able to disagree with it.
+    """
+    sandbox = f"{PACKAGE.name}.sandbox"
+    outside = [
+        found
+        for found in imports(file)
+        if found.target.partition(".")[0] in {PACKAGE.name, *RESERVED}
+        and found.target != sandbox
+        and not found.target.startswith(f"{sandbox}.")
+    ]
+
+    assert not outside
+
+
+def test_imports_are_read_in_every_spelling(tmp_path: Path) -> None:
+    """
+    Each way to write an import is seen by the tests above, and resolved to the same absolute name.
+    """
+    file = tmp_path / "sandbox" / "server.py"
+    file.parent.mkdir()
+    file.write_text(
+        "import pulumi.dynamic as dynamic\n"
+        "from .journal import Journal\n"
+        "from ..errors import KeyfactorError\n"
+        "from .. import client\n"
+        "def late():\n"
+        "    from kf_provider import models\n"
+    )
+
+    found = sorted(found.target for found in imports(file, tmp_path))
+
+    top = tmp_path.name
+    expected = ["pulumi.dynamic", "kf_provider.models", f"{top}.client", f"{top}.errors", f"{top}.sandbox.journal"]
+    assert sorted(expected) == found
