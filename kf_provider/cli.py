@@ -1,0 +1,91 @@
+"""
+The command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+
+@click.group(name="kf", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kf-provider", prog_name="kf")
+def main() -> None:
+    """
+    Keyfactor Command workflow instances on the command line.
+    """
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0, the default: a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
+@click.option("--api-path", default="KeyfactorAPI", show_default=True, help="Path of the API on the server.")
+@click.option(
+    "--statuses",
+    type=click.Choice(["words", "numbers"]),
+    default="words",
+    show_default=True,
+    help="How statuses are written; which number means what is invented.",
+)
+@click.option("--seed", type=int, help="Seed of ids and faults; without it a new one, which is shown.")
+def sandbox(port: int, host: str, api_path: str, statuses: str, seed: int | None) -> None:
+    """
+    Run a Keyfactor Command in memory, to try things on.
+
+    The first line on stdout is a JSON object with its address and credentials. It ends at SIGINT or SIGTERM.
+    """
+    try:
+        from .sandbox import Sandbox
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.startswith("kf_provider"):
+            raise
+        raise click.ClickException(
+            f"the sandbox needs {exc.name.partition('.')[0]}: pip install 'kf-provider[sandbox]'"
+        ) from exc
+    # Handlers are in place before the first line is out: whoever reads it may end the sandbox at once.
+    ends: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def end(signum: int, _frame: FrameType | None) -> None:
+        ends.put(signum)  # SimpleQueue.put is reentrant, unlike Event.set
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, end)
+    try:
+        server = Sandbox(host=host, port=port, api_path=api_path, statuses=statuses, seed=seed)
+    except (OSError, ValueError) as exc:
+        raise click.ClickException(str(exc)) from exc
+    with server:
+        click.echo(json.dumps(server.connection()))
+        sys.stdout.flush()
+        click.echo(_instructions(server), err=True)
+        while ends.empty():
+            with contextlib.suppress(queue.Empty):
+                ends.get(timeout=1)  # on Windows a signal does not interrupt a wait without end
+                return
+
+
+def _instructions(server: Sandbox) -> str:
+    exports = "".join(f"  export {name}='{text}'\n" for name, text in server.environment().items())
+    return f"""\
+Keyfactor sandbox at {server.url}/{server.api_path} (seed {server.seed}); Ctrl-C ends it.
+
+Start an enrolment that one person must approve, approve it, look at it:
+
+  curl -s {server.url}/sandbox/enrollments -d '{{"subject": "CN=web.keyexample.com", "approvals": 1}}'
+  curl -s {server.url}/sandbox/instances/INSTANCE_ID/approve -d '{{"comment": "fine"}}'
+  curl -s -u '{server.username}:{server.password}' -H 'x-keyfactor-requested-with: APIClient' \\
+    {server.url}/{server.api_path}/Workflow/Instances/INSTANCE_ID
+
+For a client in another shell:
+
+{exports}"""

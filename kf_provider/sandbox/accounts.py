@@ -1,0 +1,196 @@
+"""
+Who may ask the sandbox: accounts, passwords, tokens, and what each account may do. It knows no HTTP but one header.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from .definitions import PKI_ADMINISTRATORS
+from .workflow import Person
+
+DEFAULT_USERNAME: Final = "KEYEXAMPLE\\pulumi"
+DEFAULT_CLIENT_ID: Final = "pulumi"
+DEFAULT_TOKEN_LIFETIME_SECONDS: Final = 300.0
+
+
+class Permission(StrEnum):
+    """
+    The permissions on workflow instances, by their names of Command 10.
+    """
+
+    READ_ALL = "ReadAll"
+    READ_ASSIGNED_TO_ME = "ReadAssignedToMe"
+    READ_MY = "ReadMy"
+    MANAGE = "Manage"
+
+
+EVERY_PERMISSION: Final = frozenset(Permission)
+
+
+class CredentialKind(StrEnum):
+    """
+    How a request was authenticated.
+    """
+
+    BASIC = "basic"
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a kind, not a token
+    OAUTH = "oauth"
+
+
+@dataclass(frozen=True)
+class Account:
+    """
+    An account of Keyfactor Command: a user with a password, and the OAuth client of the same identity.
+    """
+
+    username: str
+    password: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    access_token: str = field(repr=False)
+    permissions: frozenset[Permission] = EVERY_PERMISSION
+    role_ids: frozenset[int] = frozenset({PKI_ADMINISTRATORS})
+
+    @property
+    def person(self) -> Person:
+        """
+        The account as a sender of signals.
+        """
+        return Person(self.username, self.role_ids)
+
+    def may(self, *permissions: Permission) -> bool:
+        """
+        Whether the account holds at least one of `permissions`.
+        """
+        return not self.permissions.isdisjoint(permissions)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """
+    The account behind one request, and how it proved it.
+    """
+
+    account: Account
+    kind: CredentialKind
+
+
+@dataclass(frozen=True)
+class Token:
+    """
+    What the token endpoint gave out.
+    """
+
+    text: str = field(repr=False)
+    account: Account
+    expires: datetime
+
+
+class Accounts:
+    """
+    The accounts and the tokens that are good now. Not thread-safe: the caller holds a lock.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime]) -> None:
+        self.token_lifetime_seconds = DEFAULT_TOKEN_LIFETIME_SECONDS
+        self._now = now
+        self._accounts: list[Account] = []
+        self._tokens: dict[str, Token] = {}
+
+    def add(
+        self,
+        username: str,
+        *,
+        client_id: str,
+        permissions: frozenset[Permission] = EVERY_PERMISSION,
+        role_ids: frozenset[int] = frozenset({PKI_ADMINISTRATORS}),
+    ) -> Account:
+        """
+        Add an account with a new password, client secret and static access token.
+        """
+        if any(account.username.lower() == username.lower() for account in self._accounts):
+            raise ValueError(f"there is an account {username} already")
+        account = Account(
+            username=username,
+            password=secrets.token_urlsafe(18),
+            client_id=client_id,
+            client_secret=secrets.token_urlsafe(24),
+            access_token=secrets.token_urlsafe(32),
+            permissions=permissions,
+            role_ids=role_ids,
+        )
+        self._accounts.append(account)
+        return account
+
+    def authenticate(self, authorization: str | None) -> Caller | None:
+        """
+        The caller behind an `Authorization` header, or None: missing, wrong, unknown, expired and revoked look alike.
+        """
+        scheme, _, credentials = (authorization or "").partition(" ")
+        match scheme.lower():
+            case "basic":
+                return self._by_password(credentials)
+            case "bearer":
+                return self._by_token(credentials.strip())
+        return None
+
+    def client(self, client_id: str, client_secret: str) -> Account | None:
+        """
+        The account of an OAuth client, or None.
+        """
+        for account in self._accounts:
+            if account.client_id == client_id and _same(account.client_secret, client_secret):
+                return account
+        return None
+
+    def issue_token(self, account: Account) -> Token:
+        """
+        A new token that is good for `token_lifetime_seconds` on the sandbox's clock.
+        """
+        token = Token(secrets.token_urlsafe(32), account, self._now() + timedelta(seconds=self.token_lifetime_seconds))
+        self._tokens = {text: kept for text, kept in self._tokens.items() if kept.expires > self._now()}
+        self._tokens[token.text] = token
+        return token
+
+    def revoke_tokens(self, account: Account | None = None) -> None:
+        """
+        End every token that the token endpoint gave out, or those of one account; static access tokens stay good.
+        """
+        self._tokens = {
+            text: token for text, token in self._tokens.items() if account is not None and token.account != account
+        }
+
+    def _by_password(self, credentials: str) -> Caller | None:
+        try:
+            username, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        user, at, domain = username.partition("@")
+        if at:  # Keyfactor's Python SDK sends user@domain, everything else DOMAIN\user.
+            username = f"{domain}\\{user}"
+        for account in self._accounts:
+            if account.username.lower() == username.lower() and _same(account.password, password):
+                return Caller(account, CredentialKind.BASIC)
+        return None
+
+    def _by_token(self, text: str) -> Caller | None:
+        for account in self._accounts:
+            if _same(account.access_token, text):
+                return Caller(account, CredentialKind.ACCESS_TOKEN)
+        token = self._tokens.get(text)
+        if token is not None and token.expires > self._now():
+            return Caller(token.account, CredentialKind.OAUTH)
+        return None
+
+
+def _same(expected: str, given: str) -> bool:
+    return hmac.compare_digest(expected.encode(), given.encode())

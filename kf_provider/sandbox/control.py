@@ -1,0 +1,233 @@
+"""
+The control paths under /sandbox: how tests and people move the sandbox. They are no part of Keyfactor's API.
+
+No authentication: the server listens on loopback only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from .definitions import ApprovalStep
+from .faults import FaultKind, FaultRule
+from .journal import RequestRecord
+from .state import DEFAULT_TEMPLATE, SandboxState
+from .wire import parse_id, timestamp
+from .workflow import Instance, InstanceNotFoundError, WorkflowError
+
+OPERATOR = "KEYEXAMPLE\\operator"
+
+_RECORDS: TypeAdapter[list[RequestRecord]] = TypeAdapter(list[RequestRecord])
+
+_Body = TypeVar("_Body", bound="_RequestBody")
+
+
+class _RequestBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class EnrollmentRequest(_RequestBody):
+    """
+    `approvals`: how many people must approve; a list makes one step of each of its numbers.
+    """
+
+    subject: str
+    approvals: int | list[int] = 1
+    template: str = DEFAULT_TEMPLATE
+    initiated_by: str | None = None
+    state_data: dict[str, Any] = {}
+    held: bool = False
+
+
+class Remark(_RequestBody):
+    """
+    What is said with an approval, a denial or a failure.
+    """
+
+    comment: str = ""
+
+
+class Advance(_RequestBody):
+    """
+    How far to move the clock.
+    """
+
+    seconds: float = Field(ge=0)
+
+
+class FailNext(_RequestBody):
+    """
+    The next `count` requests get an error status.
+    """
+
+    count: int = Field(ge=1)
+    status: int = Field(default=503, ge=400, le=599)
+    retry_after: str | None = None
+
+
+class FaultsRequest(_RequestBody):
+    """
+    What is absent stays as it is. `clear` ends every fault before the rest is applied.
+    """
+
+    clear: bool = False
+    outage: bool | None = None
+    hang: bool | None = None
+    fail_next: FailNext | None = None
+    rules: list[FaultRule] = []
+    most_in_a_row: int | None = Field(default=None, ge=1)
+
+
+class ControlApi:
+    """
+    The routes under /sandbox.
+    """
+
+    def __init__(self, state: SandboxState) -> None:
+        self._state = state
+
+    def mount(self) -> Mount:
+        """
+        The routes, for the sandbox's application.
+        """
+        instance = "/instances/{instance_id}"
+        return Mount(
+            "/sandbox",
+            routes=[
+                self._post("/enrollments", EnrollmentRequest, self._enroll),
+                self._post(instance + "/approve", Remark, self._approve),
+                self._post(instance + "/deny", Remark, self._deny),
+                self._post(instance + "/stop", Remark, self._stop),
+                self._post(instance + "/restart", Remark, self._restart),
+                self._post(instance + "/fail", Remark, self._fail),
+                self._post("/advance", Advance, self._advance),
+                self._post("/faults", FaultsRequest, self._set_faults),
+                self._post("/reset", _RequestBody, self._reset),
+                Route("/journal", self._journal, methods=["GET"]),
+            ],
+        )
+
+    def _post(self, path: str, body_type: type[_Body], answer: Callable[[Request, _Body], Response]) -> Route:
+        async def handle(request: Request) -> Response:
+            try:
+                body = body_type.model_validate_json(await request.body() or b"{}")
+                with self._state.lock:
+                    return answer(request, body)
+            except ValidationError as exc:
+                error = exc.errors()[0]
+                where = ".".join(str(part) for part in error["loc"])
+                return _error(400, f"{where}: {error['msg']}" if where else error["msg"])
+            except InstanceNotFoundError as exc:
+                return _error(404, str(exc))
+            except WorkflowError as exc:
+                return _error(409, str(exc))
+            except ValueError as exc:
+                return _error(400, str(exc))
+
+        return Route(path, handle, methods=["POST"])
+
+    def _enroll(self, request: Request, body: EnrollmentRequest) -> Response:
+        del request
+        instance = self._state.start_enrollment(
+            body.subject,
+            approval_steps(body.approvals),
+            template=body.template,
+            initiated_by=body.initiated_by,
+            state_data=body.state_data,
+            held=body.held,
+        )
+        return JSONResponse({"instance_id": str(instance.id), "reference_id": instance.reference_id}, status_code=201)
+
+    def _approve(self, request: Request, body: Remark) -> Response:
+        return _state_of(self._state.answer(_id(request), approved=True, comment=body.comment))
+
+    def _deny(self, request: Request, body: Remark) -> Response:
+        return _state_of(self._state.answer(_id(request), approved=False, comment=body.comment))
+
+    def _stop(self, request: Request, body: Remark) -> Response:
+        del body
+        return _state_of(self._state.machine.stop(_id(request), by=OPERATOR))
+
+    def _restart(self, request: Request, body: Remark) -> Response:
+        del body
+        return _state_of(self._state.machine.restart(_id(request), by=OPERATOR))
+
+    def _fail(self, request: Request, body: Remark) -> Response:
+        return _state_of(self._state.machine.fail(_id(request), body.comment))
+
+    def _advance(self, request: Request, body: Advance) -> Response:
+        del request
+        self._state.clock.advance(body.seconds)
+        return JSONResponse({"now": timestamp(self._state.clock.now())})
+
+    def _set_faults(self, request: Request, body: FaultsRequest) -> Response:
+        del request
+        faults = self._state.faults
+        if body.clear:
+            faults.clear()
+        if body.outage is not None:
+            faults.set_outage(body.outage)
+        if body.hang is not None:
+            faults.set_hang(body.hang)
+        if body.fail_next is not None:
+            faults.add(
+                FaultRule(
+                    kind=FaultKind.STATUS,
+                    times=body.fail_next.count,
+                    status=body.fail_next.status,
+                    retry_after=body.fail_next.retry_after,
+                )
+            )
+        for rule in body.rules:
+            faults.add(rule)
+        if body.most_in_a_row is not None:
+            faults.most_in_a_row = body.most_in_a_row
+        return JSONResponse(
+            {
+                "seed": faults.seed,
+                "most_in_a_row": faults.most_in_a_row,
+                "rules": [rule.model_dump(mode="json", exclude_none=True) for rule in faults.rules],
+            }
+        )
+
+    def _reset(self, request: Request, body: _RequestBody) -> Response:
+        del request, body
+        self._state.reset()
+        return Response(status_code=204)
+
+    async def _journal(self, request: Request) -> Response:
+        del request
+        requests = _RECORDS.dump_python(self._state.journal.records(), mode="json")
+        return JSONResponse({"seed": self._state.faults.seed, "requests": requests})
+
+
+def approval_steps(approvals: int | list[int]) -> list[ApprovalStep]:
+    """
+    One approval step for `approvals` people, none for 0; a list makes one step of each of its numbers.
+    """
+    counts = [approvals] if isinstance(approvals, int) and approvals else approvals or []
+    names = ("Manager approval", "PKI approval")
+    return [ApprovalStep(names[n] if n < len(names) else f"Approval {n + 1}", count) for n, count in enumerate(counts)]
+
+
+def _id(request: Request) -> UUID:
+    spelled = request.path_params["instance_id"]
+    instance_id = parse_id(spelled)
+    if instance_id is None:
+        raise InstanceNotFoundError(f"no workflow instance {spelled}: an id is a GUID")
+    return instance_id
+
+
+def _state_of(instance: Instance) -> Response:
+    return JSONResponse({"instance_id": str(instance.id), "status": instance.status})
+
+
+def _error(status: int, message: str) -> Response:
+    return JSONResponse({"error": message}, status_code=status)

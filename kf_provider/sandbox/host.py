@@ -1,0 +1,117 @@
+"""
+How the sandbox runs: an ASGI application on a loopback port, in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+START_TIMEOUT_SECONDS: Final = 10.0
+
+
+class Host:
+    """
+    One application on one port. The port is bound by the constructor and answers after `start`.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, port: int) -> None:
+        address = loopback_address(host)
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((str(address), port))
+        except OSError:
+            self._socket.close()
+            raise
+        self.port: int = self._socket.getsockname()[1]
+        self.address = f"[{address}]" if address.version == 6 else str(address)
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http=_Protocol,
+                ws="none",
+                interface="asgi3",
+                proxy_headers=False,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name=f"sandbox-{self.port}", daemon=True)
+        self._stopped = False
+
+    def start(self) -> None:
+        """
+        Serve from here on.
+        """
+        self._thread.start()
+        if not self._server.ready.wait(START_TIMEOUT_SECONDS):
+            raise RuntimeError(f"the sandbox did not start within {START_TIMEOUT_SECONDS:.0f} s")
+
+    def stop(self) -> None:
+        """
+        Cut every connection and free the port, at once, whatever clients do. Can be called again.
+        """
+        if self._thread.is_alive():
+            self._server.should_exit = True
+            self._thread.join()
+        self._socket.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn asks connections to finish; a hanging request or a client that keeps its connection would not.
+        for connection in list(self.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        await super().shutdown(sockets)
+
+    def install_signal_handlers(self) -> None:
+        """
+        None: signals are for the program around the sandbox.
+        """
+
+
+class _Protocol(H11Protocol):
+    """
+    HTTP, with the transport where an application can cut it: `scope["state"]["transport"]`.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+def loopback_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """
+    The loopback address that `host` names; a `ValueError` for every other, since the control paths need no password.
+    """
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        if address.is_loopback:
+            return address
+    raise ValueError(f"the sandbox listens on loopback only, for anybody may control it: use 127.0.0.1, not {host!r}")

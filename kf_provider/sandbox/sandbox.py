@@ -1,0 +1,397 @@
+"""
+The sandbox from Python: start it, move its workflow instances, look at what clients asked.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from .accounts import Account
+from .control import OPERATOR, ControlApi, approval_steps
+from .faults import READS, FaultKind, FaultRule
+from .host import Host
+from .journal import Endpoint, RequestRecord
+from .server import TOKEN_PATH, KeyfactorApi
+from .state import DEFAULT_TEMPLATE, SandboxState
+from .wire import INVENTED_NUMBERS, Wire
+from .workflow import Instance, Status
+
+
+class Sandbox:
+    """
+    A Keyfactor Command in memory, on a loopback port.
+
+        with Sandbox() as server:
+            instance_id = server.start_enrollment(subject="CN=web.keyexample.com")
+            server.approve(instance_id)
+
+    `statuses` is "words", "numbers" or the numbers themselves. The same `seed` gives the same ids and faults.
+    The port is bound by the constructor and answers inside the `with` block.
+    Methods about an instance raise a `WorkflowError` where Keyfactor would refuse, and a `ValueError` for no GUID.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_path: str = "KeyfactorAPI",
+        statuses: str | Mapping[Status, int] = "words",
+        seed: int | None = None,
+    ) -> None:
+        self.api_path = api_path.strip("/")
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self._state = SandboxState(seed=self.seed, wire=Wire(_numbers(statuses)), product_version="25.1.1.0")
+        self._keyfactor = KeyfactorApi(self._state, self.api_path)
+        self._people = Router([ControlApi(self._state).mount()])
+        self._host = Host(self._application, host=host, port=port)
+        self.port = self._host.port
+        self.url = f"http://{self._host.address}:{self.port}"
+        self.token_url = self.url + TOKEN_PATH
+        self.ca_cert: str | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """
+        Answer requests from here on.
+        """
+        self._host.start()
+
+    def close(self) -> None:
+        """
+        Cut every connection and free the port.
+        """
+        self._host.stop()
+
+    # What a client needs
+
+    @property
+    def account(self) -> Account:
+        """
+        The account whose credentials the attributes below are; it may do everything.
+        """
+        return self._state.owner
+
+    @property
+    def username(self) -> str:
+        """
+        For Basic authentication, as DOMAIN\\user.
+        """
+        return self.account.username
+
+    @property
+    def password(self) -> str:
+        """
+        For Basic authentication.
+        """
+        return self.account.password
+
+    @property
+    def access_token(self) -> str:
+        """
+        A bearer token that never expires.
+        """
+        return self.account.access_token
+
+    @property
+    def client_id(self) -> str:
+        """
+        For the token endpoint.
+        """
+        return self.account.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """
+        For the token endpoint.
+        """
+        return self.account.client_secret
+
+    def environment(self) -> dict[str, str]:
+        """
+        The environment variables that make a client of Keyfactor Command work against this sandbox, with Basic.
+        """
+        environment = {
+            "KEYFACTOR_HOSTNAME": self.url,
+            "KEYFACTOR_API_PATH": self.api_path,
+            "KEYFACTOR_USERNAME": self.username,
+            "KEYFACTOR_PASSWORD": self.password,
+        }
+        if self.ca_cert is not None:
+            environment["KEYFACTOR_CA_CERT"] = self.ca_cert
+        return environment
+
+    def connection(self) -> dict[str, str | int | None]:
+        """
+        All that a client needs, and the seed: the first line of `kf sandbox`.
+        """
+        return {
+            "url": self.url,
+            "api_path": self.api_path,
+            "username": self.username,
+            "password": self.password,
+            "access_token": self.access_token,
+            "token_url": self.token_url,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "ca_cert": self.ca_cert,
+            "seed": self.seed,
+        }
+
+    # Workflow instances
+
+    def start_enrollment(
+        self,
+        subject: str = "CN=web.keyexample.com",
+        approvals: int | list[int] = 1,
+        *,
+        template: str = DEFAULT_TEMPLATE,
+        initiated_by: str | None = None,
+        state_data: Mapping[str, Any] | None = None,
+        held: bool = False,
+    ) -> str:
+        """
+        Start an enrolment and return its instance's id.
+
+        `approvals` people must approve it at one step; a list makes one step of each of its numbers, 0 none.
+        `state_data` is added to its data. A `held` instance stays Running until `proceed`.
+        """
+        with self._state.lock:
+            instance = self._state.start_enrollment(
+                subject,
+                approval_steps(approvals),
+                template=template,
+                initiated_by=initiated_by,
+                state_data=dict(state_data or {}),
+                held=held,
+            )
+            return str(instance.id)
+
+    def approve(self, instance_id: str, comment: str = "") -> None:
+        """
+        Give the next approval, as somebody who may.
+        """
+        with self._state.lock:
+            self._state.answer(UUID(instance_id), approved=True, comment=comment)
+
+    def deny(self, instance_id: str, comment: str = "") -> None:
+        """
+        Deny, as somebody who may: the instance is Rejected.
+        """
+        with self._state.lock:
+            self._state.answer(UUID(instance_id), approved=False, comment=comment)
+
+    def stop(self, instance_id: str) -> None:
+        """
+        Stop a suspended instance: it is Rejected.
+        """
+        with self._state.lock:
+            self._state.machine.stop(UUID(instance_id), by=OPERATOR)
+
+    def restart(self, instance_id: str) -> str:
+        """
+        Restart a suspended or failed instance and return the new one's id; the old one is CanceledForRestart.
+        """
+        with self._state.lock:
+            return str(self._state.machine.restart(UUID(instance_id), by=OPERATOR).id)
+
+    def fail(self, instance_id: str, message: str = "") -> None:
+        """
+        Let the instance's current step fail.
+        """
+        with self._state.lock:
+            self._state.machine.fail(UUID(instance_id), message)
+
+    def proceed(self, instance_id: str) -> None:
+        """
+        Let a held instance go on.
+        """
+        with self._state.lock:
+            self._state.machine.proceed(UUID(instance_id))
+
+    def complete(self, instance_id: str) -> None:
+        """
+        Take the instance to Complete, whatever it still waits for.
+        """
+        with self._state.lock:
+            self._state.machine.complete(UUID(instance_id))
+
+    def purge(self, instance_id: str) -> None:
+        """
+        Delete the instance from the server: it is not found from here on.
+        """
+        with self._state.lock:
+            self._state.machine.delete(UUID(instance_id))
+
+    def instance(self, instance_id: str) -> Instance:
+        """
+        A copy of the instance as it is now.
+        """
+        with self._state.lock:
+            return copy.deepcopy(self._state.machine.instance(UUID(instance_id)))
+
+    # Time, memory, journal
+
+    def advance(self, seconds: float) -> None:
+        """
+        Move the sandbox's clock forward.
+        """
+        with self._state.lock:
+            self._state.clock.advance(seconds)
+
+    def reset(self) -> None:
+        """
+        Forget instances, tokens, faults, journal and skipped time; address and credentials stay.
+        """
+        self._state.reset()
+
+    def journal(self) -> list[RequestRecord]:
+        """
+        Every request for Keyfactor or its token endpoint so far, oldest first.
+        """
+        return self._state.journal.records()
+
+    def wait_for_journal(
+        self, condition: Callable[[list[RequestRecord]], bool], *, timeout: float = 10.0
+    ) -> list[RequestRecord]:
+        """
+        Wait until the journal fulfils `condition`, and return it; a `TimeoutError` after `timeout` real seconds.
+        """
+        return self._state.journal.wait_for(condition, timeout=timeout)
+
+    # Faults and credentials
+
+    def add_fault(self, rule: FaultRule) -> None:
+        """
+        Put a fault behind those that are in force.
+        """
+        with self._state.lock:
+            self._state.faults.add(rule)
+
+    def clear_faults(self) -> None:
+        """
+        No faults from here on; what hangs goes on.
+        """
+        with self._state.lock:
+            self._state.faults.clear()
+
+    def break_next(
+        self,
+        times: int,
+        *,
+        status: int = 503,
+        retry_after: str | None = None,
+        endpoints: Iterable[Endpoint | str] | None = None,
+    ) -> None:
+        """
+        Answer the next `times` requests (to these endpoints) with an error status; `retry_after` is sent as it is.
+        """
+        self.add_fault(
+            FaultRule(
+                kind=FaultKind.STATUS,
+                times=times,
+                status=status,
+                retry_after=retry_after,
+                endpoints=_endpoints(endpoints),
+            )
+        )
+
+    @property
+    def outage(self) -> bool:
+        """
+        Whether every connection is closed without an answer.
+        """
+        with self._state.lock:
+            return self._state.faults.outage
+
+    @outage.setter
+    def outage(self, on: bool) -> None:
+        with self._state.lock:
+            self._state.faults.set_outage(on)
+
+    @property
+    def hang(self) -> bool:
+        """
+        Whether requests get no answer until this is turned off.
+        """
+        with self._state.lock:
+            return self._state.faults.hang
+
+    @hang.setter
+    def hang(self, on: bool) -> None:
+        with self._state.lock:
+            self._state.faults.set_hang(on)
+
+    def forbid(self, instance_id: str | None = None, *, endpoints: Iterable[Endpoint | str] | None = None) -> None:
+        """
+        Answer 403 to reads of this instance, or of all and to lists; `endpoints` (such as "list") narrows it down.
+        """
+        rule = FaultRule(
+            kind=FaultKind.FORBIDDEN,
+            instance_id=None if instance_id is None else UUID(instance_id),
+            endpoints=_endpoints(endpoints) or READS,
+        )
+        with self._state.lock:
+            self._state.faults.forbid(rule)
+
+    def permit(self) -> None:
+        """
+        Take back every `forbid`.
+        """
+        with self._state.lock:
+            self._state.faults.permit()
+
+    @property
+    def token_lifetime_seconds(self) -> float:
+        """
+        How long the tokens are good that are given out from here on.
+        """
+        with self._state.lock:
+            return self._state.accounts.token_lifetime_seconds
+
+    @token_lifetime_seconds.setter
+    def token_lifetime_seconds(self, seconds: float) -> None:
+        with self._state.lock:
+            self._state.accounts.token_lifetime_seconds = seconds
+
+    def revoke_tokens(self) -> None:
+        """
+        End every token that the token endpoint gave out; `access_token` stays good.
+        """
+        with self._state.lock:
+            self._state.accounts.revoke_tokens()
+
+    async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._people if scope["path"] == "/sandbox" or scope["path"].startswith("/sandbox/") else self._keyfactor
+        await app(scope, receive, send)
+
+
+def _numbers(statuses: str | Mapping[Status, int]) -> Mapping[Status, int] | None:
+    match statuses:
+        case "words":
+            return None
+        case "numbers":
+            return INVENTED_NUMBERS
+        case str():
+            raise ValueError(f"statuses are 'words', 'numbers' or a mapping, not {statuses!r}")
+    return {status: statuses[status] for status in Status}
+
+
+def _endpoints(endpoints: Iterable[Endpoint | str] | None) -> frozenset[Endpoint] | None:
+    return None if endpoints is None else frozenset(Endpoint(endpoint) for endpoint in endpoints)

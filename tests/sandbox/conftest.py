@@ -1,0 +1,41 @@
+"""
+A sandbox for each test, and a client that speaks to it as Keyfactor wants.
+"""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from kf_provider.sandbox import Account, Sandbox
+
+
+@pytest.fixture
+def server() -> Iterator[Sandbox]:
+    with Sandbox(seed=7) as running:
+        yield running
+
+
+def connect(server: Sandbox, account: Account | None = None, **headers: str) -> httpx.Client:
+    """
+    A client of the API, with Basic authentication.
+    """
+    account = account or server.account
+    return httpx.Client(
+        base_url=f"{server.url}/{server.api_path}",
+        auth=(account.username, account.password),
+        headers={"x-keyfactor-requested-with": "APIClient"} | headers,
+        trust_env=False,
+    )
+
+
+@pytest.fixture
+def client(server: Sandbox) -> Iterator[httpx.Client]:
+    with connect(server) as connected:
+        yield connected
+
+
+@pytest.fixture
+def control(server: Sandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{server.url}/sandbox", trust_env=False) as connected:
+        yield connected

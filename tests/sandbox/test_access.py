@@ -1,0 +1,133 @@
+"""
+Who gets in: passwords, tokens, and what a request without them is told.
+"""
+
+import httpx
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+
+def ask(server: Sandbox, **kwargs: object) -> httpx.Response:
+    headers = {"x-keyfactor-requested-with": "APIClient"}
+    with httpx.Client(trust_env=False, headers=headers, **kwargs) as client:  # type: ignore[arg-type]  # any option
+        return client.get(f"{server.url}/KeyfactorAPI/Workflow/Instances")
+
+
+def fetch_token(server: Sandbox, **changes: str) -> httpx.Response:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": server.client_id,
+        "client_secret": server.client_secret,
+    }
+    return httpx.post(server.token_url, data=form | changes, trust_env=False)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"x-keyfactor-requested-with": "APIClient", "authorization": f"Bearer {token}"}
+
+
+def test_no_credentials(server: Sandbox) -> None:
+    """
+    401 is a page of IIS, not JSON.
+    """
+    response = ask(server)
+
+    assert response.status_code == 401
+    assert response.headers["content-type"].startswith("text/html")
+    assert "Access is denied due to invalid credentials" in response.text
+
+
+@pytest.mark.parametrize("username", ["KEYEXAMPLE\\pulumi", "keyexample\\PULUMI", "pulumi@KEYEXAMPLE"])
+def test_basic(server: Sandbox, username: str) -> None:
+    """
+    User names are compared without regard to case, in both of Windows' spellings.
+    """
+    assert ask(server, auth=(username, server.password)).status_code == 200
+    assert ask(server, auth=(username, server.password + "x")).status_code == 401
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic /w==", "Bearer", "Bearer x", "Negotiate abc"])
+def test_odd_authorization(server: Sandbox, header: str) -> None:
+    """
+    A header that proves nothing is 401.
+    """
+    response = httpx.get(
+        f"{server.url}/KeyfactorAPI/Workflow/Instances",
+        headers={"x-keyfactor-requested-with": "APIClient", "authorization": header},
+        trust_env=False,
+    )
+
+    assert response.status_code == 401
+
+
+def test_static_token(server: Sandbox) -> None:
+    """
+    The static access token outlives everything.
+    """
+    server.advance(10**7)
+    server.revoke_tokens()
+
+    response = httpx.get(
+        f"{server.url}/KeyfactorAPI/Workflow/Instances", headers=bearer(server.access_token), trust_env=False
+    )
+
+    assert response.status_code == 200
+    assert server.journal()[0].credential == "access_token"
+
+
+def test_token_lifetime(server: Sandbox) -> None:
+    """
+    A token is good for its lifetime on the sandbox's clock, and not longer.
+    """
+    server.token_lifetime_seconds = 60
+    answer = fetch_token(server).json()
+
+    def status() -> int:
+        url = f"{server.url}/KeyfactorAPI/Workflow/Instances"
+        return httpx.get(url, headers=bearer(answer["access_token"]), trust_env=False).status_code
+
+    assert (answer["expires_in"], answer["token_type"]) == (60, "Bearer")
+    assert status() == 200
+    server.advance(60)
+    assert status() == 401
+
+
+def test_revoked_tokens(server: Sandbox) -> None:
+    """
+    Revoked tokens are 401; new ones can be had.
+    """
+    url = f"{server.url}/KeyfactorAPI/Workflow/Instances"
+    old = fetch_token(server).json()["access_token"]
+    server.revoke_tokens()
+    new = fetch_token(server).json()["access_token"]
+
+    statuses = [httpx.get(url, headers=bearer(token), trust_env=False).status_code for token in (old, new)]
+
+    assert statuses == [401, 200]
+
+
+def test_token_with_basic(server: Sandbox) -> None:
+    """
+    The client may also authenticate by Basic, as Go's library does first.
+    """
+    response = httpx.post(
+        server.token_url,
+        data={"grant_type": "client_credentials"},
+        auth=(server.client_id, server.client_secret),
+        trust_env=False,
+    )
+
+    assert response.status_code == 200
+
+
+def test_token_refused(server: Sandbox) -> None:
+    """
+    A wrong secret and a wrong grant are the errors of OAuth, and the journal knows the client.
+    """
+    wrong_secret = fetch_token(server, client_secret="x")
+    wrong_grant = fetch_token(server, grant_type="password")
+
+    assert (wrong_secret.status_code, wrong_secret.json()["error"]) == (401, "invalid_client")
+    assert (wrong_grant.status_code, wrong_grant.json()["error"]) == (400, "unsupported_grant_type")
+    assert [(record.endpoint, record.identity) for record in server.journal()] == [("token", "pulumi")] * 2

@@ -1,0 +1,129 @@
+"""
+The control paths, which programs outside this repository drive.
+"""
+
+import httpx
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+
+def test_enroll_and_approve(server: Sandbox, control: httpx.Client) -> None:
+    """
+    The shapes of design section 9.
+    """
+    started = control.post("/enrollments", json={"subject": "CN=web", "approvals": 2})
+    instance_id = started.json()["instance_id"]
+
+    assert started.status_code == 201
+    assert started.json() == {"instance_id": instance_id, "reference_id": 1}
+    for expected in ("Suspended", "Complete"):
+        response = control.post(f"/instances/{instance_id}/approve", json={"comment": "fine"})
+        assert response.json() == {"instance_id": instance_id, "status": expected}
+    history = [event.text for event in server.instance(instance_id).history]
+    assert "approved by KEYEXAMPLE\\approver2: fine" in history
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"), [("deny", "Rejected"), ("stop", "Rejected"), ("fail", "Failed"), ("approve", "Complete")]
+)
+def test_actions_without_body(server: Sandbox, control: httpx.Client, action: str, expected: str) -> None:
+    """
+    The comment may be left out, and so may the body.
+    """
+    instance_id = server.start_enrollment()
+
+    response = control.post(f"/instances/{instance_id}/{action}")
+
+    assert (response.status_code, response.json()["status"]) == (200, expected)
+
+
+def test_restart_answers_with_the_new_id(server: Sandbox, control: httpx.Client) -> None:
+    """
+    The new instance's id, not the old one's.
+    """
+    instance_id = server.start_enrollment()
+
+    new_id = control.post(f"/instances/{instance_id}/restart").json()["instance_id"]
+
+    assert new_id == str(server.instance(instance_id).successor_id)
+
+
+def test_errors(server: Sandbox, control: httpx.Client) -> None:
+    """
+    Unknown: 404. Not possible now: 409. Not understood: 400. Each with a sentence.
+    """
+    instance_id = server.start_enrollment(approvals=0)
+
+    responses = [
+        control.post("/instances/3b1f0a3e-5f0a-4c0e-9d52-0d9f1c6f5a11/approve"),
+        control.post("/instances/7/approve"),
+        control.post(f"/instances/{instance_id}/approve"),
+        control.post("/enrollments", json={}),
+        control.post("/enrollments", json={"subject": "CN=a", "approvals": -1}),
+        control.post("/enrollments", content=b"subject=CN=a"),
+        control.post("/advance", json={"seconds": -1}),
+        control.post("/faults", json={"outages": True}),
+    ]
+
+    assert [response.status_code for response in responses] == [404, 404, 409, 400, 400, 400, 400, 400]
+    assert all(response.json()["error"] for response in responses)
+
+
+def test_advance(server: Sandbox, control: httpx.Client) -> None:
+    """
+    The clock moves for instances that start afterwards.
+    """
+    before = server.instance(server.start_enrollment()).start_date
+
+    assert control.post("/advance", json={"seconds": 86400}).status_code == 200
+
+    after = server.instance(server.start_enrollment()).start_date
+    assert (after - before).days == 1
+
+
+def test_faults(server: Sandbox, client: httpx.Client, control: httpx.Client) -> None:
+    """
+    Faults are set and cleared from outside.
+    """
+    control.post("/faults", json={"fail_next": {"count": 1, "status": 500}, "rules": [{"kind": "forbidden"}]})
+    statuses = [client.get("/Workflow/Instances").status_code for _ in range(2)]
+    control.post("/faults", json={"outage": True})
+    assert server.outage
+    cleared = control.post("/faults", json={"clear": True}).json()
+
+    assert statuses == [500, 403]
+    assert cleared == {"seed": 7, "most_in_a_row": 3, "rules": []}
+    assert client.get("/Workflow/Instances").status_code == 200
+
+
+def test_control_works_in_an_outage(server: Sandbox, control: httpx.Client) -> None:
+    """
+    Faults meet Keyfactor's paths only.
+    """
+    server.outage = True
+
+    assert control.get("/journal").status_code == 200
+
+
+def test_journal_and_reset(server: Sandbox, client: httpx.Client, control: httpx.Client) -> None:
+    """
+    The journal has Keyfactor's requests only, without secrets; a reset empties all.
+    """
+    instance_id = server.start_enrollment()
+    client.get(f"/Workflow/Instances/{instance_id}?a=b")
+    client.get("/Workflow/Instances", headers={"authorization": f"Bearer {server.access_token}", "Cookie": "secret"})
+
+    answer = control.get("/journal")
+    first = answer.json()["requests"][0]
+
+    assert [record["endpoint"] for record in answer.json()["requests"]] == ["get", "list"]
+    assert (first["method"], first["query"], first["status"]) == ("GET", "a=b", 200)
+    assert (first["instance_id"], first["identity"]) == (instance_id, "KEYEXAMPLE\\pulumi")
+    assert first["headers"]["authorization"] == "Basic ***"
+    assert server.access_token not in answer.text
+    assert "secret" not in answer.text
+
+    assert control.post("/reset").status_code == 204
+    assert control.get("/journal").json()["requests"] == []
+    assert client.get(f"/Workflow/Instances/{instance_id}").status_code == 404
