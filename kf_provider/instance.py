@@ -1,0 +1,177 @@
+"""
+WorkflowInstance: a workflow instance as a resource that the engine reads, and never creates or deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import pulumi
+from pulumi.dynamic import Config, ConfigureRequest, ReadResult, Resource, ResourceProvider
+from pulumi.output import Unknown
+
+from .errors import InstanceIdError, KeyfactorError, NotFoundError
+from .functions import Definition, Signal, outputs
+from .models import parse_instance_id
+from .provider import client_for, one_line, own_provider, plugin_settings
+
+SECRET_OUTPUTS: Final = ("initial_data", "current_state_data")
+
+# What the engine does not do for a resource that it only reads.
+_MEANINGLESS_OPTIONS: Final = (
+    "custom_timeouts",
+    "delete_before_replace",
+    "deleted_with",
+    "hooks",
+    "id",
+    "ignore_changes",
+    "import_",
+    "protect",
+    "replace_on_changes",
+    "replace_with",
+    "replacement_trigger",
+    "retain_on_delete",
+    "urn",
+)
+
+
+class WorkflowInstanceProvider(ResourceProvider):
+    """
+    Reads instances, in the plugin's process. Its dotted name is in every state file: it is never renamed or moved.
+    """
+
+    serialize_as_secret_always = False
+
+    _config: Config
+
+    def configure(self, req: ConfigureRequest) -> None:
+        self._config = req.config
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """
+        The instance as it is now. A `problem` goes out as an output: an exception here would be shown as a traceback.
+        """
+        try:
+            client = client_for(plugin_settings(self._config))
+            fields = outputs(client.get_workflow_instance(id_), client.settings)
+        except NotFoundError as error:
+            if props.get("instance_id"):
+                return ReadResult("", {})  # a refresh: the engine drops it from the state
+            return ReadResult(id_, {**props, "problem": str(error)})
+        except (KeyfactorError, ValueError) as error:
+            return ReadResult(id_, {**props, "problem": str(error)})
+        if (keys := props.get("state_data_keys")) is not None:
+            for name in SECRET_OUTPUTS:
+                fields[name] = keep_parts(fields[name], keys)
+            fields["state_data_keys"] = keys
+        return ReadResult(id_, {**fields, "problem": ""})
+
+
+class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
+    """
+    A workflow instance, read at every preview and update, with its real values in both.
+
+    `initial_data` and `current_state_data` are secret outputs; `state_data_keys` keeps only parts of them. An instance
+    that is not found, or cannot be read, ends the run with one line that says why.
+    """
+
+    instance_id: pulumi.Output[str]
+    status: pulumi.Output[str]
+    status_message: pulumi.Output[str | None]
+    current_step_id: pulumi.Output[str | None]
+    current_step_display_name: pulumi.Output[str | None]
+    current_step_unique_name: pulumi.Output[str | None]
+    title: pulumi.Output[str | None]
+    reference_id: pulumi.Output[int | None]
+    start_date: pulumi.Output[str | None]
+    last_modified: pulumi.Output[str | None]
+    definition: pulumi.Output[Definition | None]
+    signals: pulumi.Output[list[Signal]]
+    initial_data: pulumi.Output[Mapping[str, Any]]
+    current_state_data: pulumi.Output[Mapping[str, Any]]
+
+    def __init__(
+        self,
+        name: str,
+        instance_id: pulumi.Input[str],
+        *,
+        state_data_keys: Sequence[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """
+        :param name: the name of this resource in the stack
+        :param instance_id: the instance's GUID
+        :param state_data_keys: dotted paths (`Subject`, `SANs.dns`): only these parts of the data are kept
+        :param opts: `provider` chooses another server; options that mean nothing for a read are refused
+        """
+        opts = opts or pulumi.ResourceOptions()
+        given = [option for option in _MEANINGLESS_OPTIONS if getattr(opts, option, None)]
+        if given:
+            raise ValueError(
+                f"WorkflowInstance {name!r} is only read, so these options would do nothing and are to be left out: "
+                f"{', '.join(given)}"
+            )
+        if isinstance(state_data_keys, str):
+            raise TypeError(f"WorkflowInstance {name!r}: state_data_keys is a list of paths, not one text")
+        own_provider(opts.provider)
+        opts = pulumi.ResourceOptions.merge(
+            opts, pulumi.ResourceOptions(id=instance_guid(instance_id), additional_secret_outputs=list(SECRET_OUTPUTS))
+        )
+        names = [*WorkflowInstance.__annotations__, "problem"]
+        props: dict[str, Any] = dict.fromkeys(names)
+        if state_data_keys is not None:
+            props["state_data_keys"] = list(state_data_keys)
+        super().__init__(WorkflowInstanceProvider(), name, props, opts)
+        problem = self.__dict__.pop("problem")
+        for output in WorkflowInstance.__annotations__:
+            self.__dict__[output] = _unless(problem, self.__dict__[output])
+
+
+def instance_guid(instance_id: pulumi.Input[str]) -> pulumi.Input[str]:
+    """
+    The id as a GUID in its one spelling. Raises InstanceIdError at once for a plain value that is none.
+    """
+    if instance_id is None or isinstance(instance_id, str | int | UUID):
+        return parse_instance_id(instance_id)
+
+    def parse(known: object) -> str:
+        try:
+            return parse_instance_id(known)
+        except InstanceIdError as error:
+            raise one_line(error) from error
+
+    known: pulumi.Output[Any] = pulumi.Output.from_input(instance_id)
+    return known.apply(parse)
+
+
+def keep_parts(data: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    """
+    Only the named parts of the data, where they were; what is not there is left out.
+    """
+    kept: dict[str, Any] = {}
+    deeper: dict[str, list[str]] = {}
+    for path in paths:
+        key, dot, rest = path.partition(".")
+        if path in data:  # a key may have dots itself
+            kept[path] = data[path]
+        elif dot and isinstance(data.get(key), Mapping):
+            deeper.setdefault(key, []).append(rest)
+    for key, rests in deeper.items():
+        if parts := keep_parts(data[key], rests):
+            kept.setdefault(key, parts)
+    return kept
+
+
+def _unless(problem: pulumi.Output[str], value: pulumi.Output[Any]) -> pulumi.Output[Any]:
+    """
+    The value, once it is known that there is no problem. What the server left out is None, in preview too.
+    """
+
+    def settle(text: str | None) -> pulumi.Output[Any]:
+        if text:
+            raise pulumi.RunError(text)
+        return value.apply(lambda known: None if isinstance(known, Unknown) else known, run_with_unknowns=True)
+
+    return problem.apply(settle)
