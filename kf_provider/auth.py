@@ -11,11 +11,13 @@ import base64
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import quote_plus, urlsplit
 
 import requests
+from pydantic import SecretStr
 from requests.auth import AuthBase
 
 from .errors import NoAnswerError, SettingsError, StatusError, UnauthorizedError, UnavailableError, UnusableAnswerError
@@ -77,11 +79,14 @@ class Credentials(AuthBase):
         """
         The text without our secrets, for what a server or proxy says about a request.
         """
-        for secret in sorted(filter(None, self._secrets()), key=len, reverse=True):
+        for secret in sorted(filter(None, self.secrets()), key=len, reverse=True):
             text = text.replace(secret, "[secret]")
         return text
 
-    def _secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[str, ...]:
+        """
+        What must not show.
+        """
         raise NotImplementedError
 
 
@@ -100,7 +105,7 @@ class BasicCredentials(Credentials):
         """
         return f"Basic {self._encoded}"
 
-    def _secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[str, ...]:
         return self._encoded, self._password
 
 
@@ -120,7 +125,7 @@ class BearerToken(Credentials):
         """
         return f"Bearer {self._token}"
 
-    def _secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[str, ...]:
         return (self._token,)
 
 
@@ -134,10 +139,11 @@ class ClientCredentials(Credentials):
     def __init__(
         self, settings: Settings, transport: TokenTransport, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        assert settings.client_id is not None and settings.client_secret is not None and settings.token_url is not None  # noqa: S101, PT018 - Settings are complete
-        self._client_id = settings.client_id
-        self._client_secret = settings.client_secret.get_secret_value()
-        self._url = settings.token_url
+        self._client_id = settings.client_id or ""
+        self._client_secret = _unwrapped(settings.client_secret)
+        self._url = settings.token_url or ""
+        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+        self._client = BasicCredentials(quote_plus(self._client_id), quote_plus(self._client_secret))
         self._form = {"grant_type": "client_credentials"}
         if settings.scopes:
             self._form["scope"] = " ".join(settings.scopes)
@@ -153,23 +159,29 @@ class ClientCredentials(Credentials):
         """
         The value of the Authorization header; asks for a token when there is none, or an old one.
         """
-        if not self._lock.acquire(timeout=min(max(self._transport.seconds_left(), 0.0), threading.TIMEOUT_MAX)):
-            raise NoAnswerError(f"no access token from {self._endpoint} in the time allowed", is_transient=True)
-        try:
+        with self._held_lock():
             if self._token is None or self._clock() >= self._good_until:
                 self._token, self._good_until = self._fetch()
             return f"Bearer {self._token}"
-        finally:
-            self._lock.release()
 
     def renew(self, used: str) -> bool:
         """
         Give up the header value that got a 401: the next request asks for a token, unless another thread has.
         """
-        with self._lock:
+        with self._held_lock():
             if used == f"Bearer {self._token}":
                 self._token = None
         return True
+
+    @contextmanager
+    def _held_lock(self) -> Iterator[None]:
+        left = max(self._transport.seconds_left(), 0.0)
+        if not self._lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+            raise NoAnswerError(f"{self._endpoint}: no access token in the time allowed", is_transient=True)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @property
     def _endpoint(self) -> str:
@@ -177,9 +189,7 @@ class ClientCredentials(Credentials):
 
     def _fetch(self) -> tuple[str, float]:
         asked = self._clock()
-        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        client = BasicCredentials(quote_plus(self._client_id), quote_plus(self._client_secret))
-        answer = self._transport.post_form(self._url, self._form, client)
+        answer = self._transport.post_form(self._url, self._form, self._client)
         if answer.status_code != 200:
             raise self._refusal(answer)
         token, kind = answer.body.get("access_token"), answer.body.get("token_type") or "Bearer"
@@ -211,22 +221,29 @@ class ClientCredentials(Credentials):
         )
 
     def _quoted(self, text: str) -> str:
-        return " ".join(self.conceal(text).split())[:_LONGEST_QUOTE]
+        return " ".join("".join(sign if sign.isprintable() else " " for sign in self.conceal(text)).split())[
+            :_LONGEST_QUOTE
+        ]
 
-    def _secrets(self) -> tuple[str, ...]:
-        return self._client_secret, quote_plus(self._client_secret), self._token or ""
+    def secrets(self) -> tuple[str, ...]:
+        return self._client_secret, *self._client.secrets(), self._token or ""
 
 
 def credentials(settings: Settings, transport: TokenTransport) -> Credentials:
     """
     The credentials that the settings name. Sends nothing yet.
     """
-    if settings.access_token is not None:
-        return BearerToken(settings.access_token.get_secret_value())
-    if settings.client_id is not None:
-        return ClientCredentials(settings, transport)
-    password = settings.password.get_secret_value() if settings.password is not None else ""
-    return BasicCredentials(settings.qualified_username, password)
+    match settings.auth_kind:
+        case "access_token":
+            return BearerToken(_unwrapped(settings.access_token))
+        case "client_credentials":
+            return ClientCredentials(settings, transport)
+        case "basic":
+            return BasicCredentials(settings.qualified_username, _unwrapped(settings.password))
+
+
+def _unwrapped(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
 
 
 def _lifetime(expires_in: object) -> float:
