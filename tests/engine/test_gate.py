@@ -1,0 +1,419 @@
+"""
+The gate on the real engine: what happens to what depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+from .conftest import Stack
+
+NewStack = Callable[..., Stack]
+
+GONE = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
+
+
+def gate(instance_id: str, options: str = "") -> str:
+    return f"""
+        approval = kf.WorkflowApproval("web", "{instance_id}"{", " if options else ""}{options})
+        pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
+        pulumi.export("status", approval.status)
+        pulumi.export("digest", approval.state_digest)
+    """
+
+
+@pytest.fixture
+def pending(server: Sandbox) -> str:
+    return str(server.start_enrollment(subject="CN=web.example.com"))
+
+
+@pytest.fixture
+def approved(server: Sandbox, pending: str) -> str:
+    server.approve(pending)
+    return pending
+
+
+def test_waits_and_opens(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    What depends on the gate is created after the approval and not before; a second update changes nothing.
+    """
+    stack = new_stack(gate(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for('WorkflowApproval web creating (0s) Suspended at "Manager approval", 0 of 1 signals')
+    server.wait_for_journal(lambda records: len(records) >= 2)
+    assert "after" not in stack.output()
+
+    server.approve(pending)
+    run = stack.end(update)
+
+    assert run.code == 0, run
+    assert "Complete" == stack.outputs["status"]
+    assert stack.resource("after") is not None
+    again = stack.up("--expect-no-changes")
+    assert again.code == 0, again
+    assert "4 unchanged" in again.text
+    assert not [call for call in stack.grpc() if call["method"].endswith(("/Update", "/Delete"))]
+
+
+def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A preview looks once, says so in one line, and never waits.
+    """
+    stack = new_stack(gate(pending), server.environment())
+
+    run = stack.preview()
+
+    assert run.code == 0, run
+    assert 'Suspended at "Manager approval", 0 of 1 signals; the update will wait' in run.text
+    assert 1 == len(server.journal())
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [("deny", 'is Rejected at "Manager approval"'), ("stop", "is Rejected"), ("fail", "is Failed")],
+)
+def test_refused_while_waiting(new_stack: NewStack, server: Sandbox, pending: str, act: str, text: str) -> None:
+    """
+    A refusal ends the run within seconds, in one line, and what depends on the gate is not there.
+    """
+    stack = new_stack(gate(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+
+    getattr(server, act)(pending)
+    run = stack.end(update, within=15)
+
+    assert run.code != 0
+    assert f"error: {kind('web')} has a problem: workflow instance {pending} {text}" in run.text
+    assert "Traceback" not in run.text
+    assert stack.resource("after") is None
+
+
+def kind(name: str) -> str:
+    return f"pulumi-python:dynamic/keyfactor:ApprovalRecord resource '{name}'"
+
+
+def test_refused_before(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A rejected instance fails the preview, before anything is changed.
+    """
+    server.deny(pending)
+    stack = new_stack(gate(pending), server.environment())
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert f"workflow instance {pending} is Rejected" in run.text
+    assert "Traceback" not in run.text
+
+
+def test_not_found(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    An unknown id fails the preview with one line.
+    """
+    stack = new_stack(gate(GONE), server.environment())
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert f"workflow instance {GONE} was not found" in run.text
+    assert "Traceback" not in run.text
+
+
+def test_no_permission(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    Without permission the run ends with Keyfactor's own words.
+    """
+    server.forbid(pending)
+    stack = new_stack(gate(pending), server.environment())
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert "0xA0140002" in run.text
+    assert "Traceback" not in run.text
+
+
+def test_wrong_credentials(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A wrong password is named as such.
+    """
+    stack = new_stack(gate(pending), {**server.environment(), "KEYFACTOR_PASSWORD": "wrong"})
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert "401" in run.text
+    assert "Traceback" not in run.text
+
+
+def test_no_settings(new_stack: NewStack, pending: str) -> None:
+    """
+    Missing settings are named, with each way to give them.
+    """
+    stack = new_stack(gate(pending))
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert "keyfactor:hostname" in run.text
+    assert "KEYFACTOR_HOSTNAME" in run.text
+    assert "Traceback" not in run.text
+
+
+def test_stack_configuration(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    The stack's own configuration reaches the program and the plugin.
+    """
+    stack = new_stack(gate(approved))
+    stack.config(hostname=server.url, username=server.username, password=server.password)
+
+    run = stack.up()
+
+    assert run.code == 0, run
+    assert "Complete" == stack.outputs["status"]
+
+
+def test_server_down(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A server that is down fails the preview at once, and says so.
+    """
+    environment = server.environment()
+    server.close()
+    stack = new_stack(gate(pending), environment)
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert "no connection" in run.text
+    assert "Traceback" not in run.text
+    assert run.seconds < 20
+
+
+def test_outage_while_waiting(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A server that is gone for a while does not end the wait.
+    """
+    stack = new_stack(gate(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+    server.outage = True
+    stack.wait_for("no answer for")
+    server.outage = False
+    server.approve(pending)
+
+    run = stack.end(update)
+
+    assert run.code == 0, run
+    assert stack.resource("after") is not None
+
+
+def test_recorded_approval_outlives_its_instance(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    Once recorded, an approval stays: the instance may be purged and the server be down.
+    """
+    environment = server.environment()
+    stack = new_stack(gate(approved), environment)
+    assert stack.up().code == 0
+
+    assert stack.refresh("--expect-no-changes").code == 0
+    server.purge(approved)
+    for run in (stack.preview("--expect-no-changes"), stack.up("--expect-no-changes")):
+        assert run.code == 0, run
+    assert stack.refresh("--expect-no-changes").code == 0
+    server.close()
+    run = stack.up("--expect-no-changes")
+    assert run.code == 0, run
+    assert 25 < run.seconds < 50
+    assert stack.refresh("--expect-no-changes").code == 0
+    assert stack.destroy(KEYFACTOR_HOSTNAME="", KEYFACTOR_USERNAME="", KEYFACTOR_PASSWORD="").code == 0
+    assert [] == stack.resources
+
+
+def test_new_request_replaces_the_record(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    Another instance is another approval: recorded before the old record goes, and waited for again.
+    """
+    stack = new_stack(gate(approved), server.environment())
+    assert stack.up().code == 0
+    old = stack.outputs["digest"]
+    second = server.start_enrollment(subject="CN=second.example.com")
+    stack.write(gate(second))
+
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+    server.approve(second)
+    run = stack.end(update)
+
+    assert run.code == 0, run
+    assert old != stack.outputs["digest"]
+    assert 1 == len([res for res in stack.resources if "ApprovalRecord" in res["type"]])
+
+
+def test_new_request_refused(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    The record of an old approval does not excuse a new, rejected request.
+    """
+    stack = new_stack(gate(approved), server.environment())
+    assert stack.up().code == 0
+    second = server.start_enrollment(subject="CN=second.example.com")
+    server.deny(second)
+    stack.write(gate(second))
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert f"workflow instance {second} is Rejected" in run.text
+    record = stack.resource("web", "ApprovalRecord")
+    assert record is not None
+    assert approved == record["outputs"]["instance_id"]
+
+
+def test_timeout(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    At its timeout the gate ends the run, says that nothing was lost, and goes on with the next one.
+    """
+    stack = new_stack(gate(pending, 'timeout="3s"'), server.environment())
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert f"workflow instance {pending} is not approved yet" in run.text
+    assert "after 3 s; nothing was lost: run `pulumi up` again to go on waiting" in run.text
+    server.approve(pending)
+    assert stack.up().code == 0
+
+
+@pytest.mark.parametrize("where", ["gate", "setting"])
+@pytest.mark.parametrize("operation", ["preview", "up"])
+def test_does_not_wait(new_stack: NewStack, server: Sandbox, pending: str, where: str, operation: str) -> None:
+    """
+    `wait=False` on one gate, or `gates` set to `check`, makes a pending instance a problem at once.
+    """
+    environment = server.environment() | ({"KEYFACTOR_GATES": "check"} if where == "setting" else {})
+    stack = new_stack(gate(pending, "wait=False" if where == "gate" else ""), environment)
+
+    run = getattr(stack, operation)()
+
+    assert run.code != 0
+    assert "and this gate does not wait; run the update again when it is approved" in run.text
+    server.approve(pending)
+    assert stack.up().code == 0
+
+
+def test_gates_off(new_stack: NewStack, server: Sandbox, pending: str, approved: str) -> None:
+    """
+    With `gates` off a recorded gate asks nothing, and warns; one that is not approved is still not recorded.
+    """
+    stack = new_stack(gate(approved), server.environment())
+    assert stack.up().code == 0
+    asked = len(server.journal())
+
+    run = stack.up("--expect-no-changes", KEYFACTOR_GATES="off")
+
+    assert run.code == 0, run
+    assert "warning: gates are off" in run.text
+    assert asked == len(server.journal())
+
+    unapproved = server.start_enrollment(subject="CN=unapproved.example.com")
+    stack.write(gate(unapproved))
+    run = stack.up(KEYFACTOR_GATES="off")
+    assert run.code != 0
+    assert f"workflow instance {unapproved} is not approved yet" in run.text
+    record = stack.resource("web", "ApprovalRecord")
+    assert record is not None
+    assert approved == record["outputs"]["instance_id"]
+
+
+def test_unknown_id_in_preview(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    An id that is known only at the update leaves the preview without a look.
+    """
+    stack = new_stack(
+        f"""
+        class IdProvider(pulumi.dynamic.ResourceProvider):
+            def create(self, props):
+                return pulumi.dynamic.CreateResult("request", {{"instance_id": "{approved.upper()}"}})
+
+        class Request(pulumi.dynamic.Resource):
+            def __init__(self, name):
+                super().__init__(IdProvider(), name, {{"instance_id": None}})
+
+        request = Request("request")
+        approval = kf.WorkflowApproval("web", request.instance_id)
+        instance = kf.WorkflowInstance("read", request.instance_id)
+        result = kf.get_workflow_instance_output(request.instance_id)
+        pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
+        pulumi.export("status", approval.status)
+        pulumi.export("read", instance.status)
+        pulumi.export("result", result.status)
+        """,
+        server.environment(),
+    )
+
+    run = stack.preview()
+
+    assert run.code == 0, run
+    assert "[unknown]" in run.text
+    assert [] == server.journal()
+    run = stack.up()
+    assert run.code == 0, run
+    assert {"status": "Complete", "read": "Complete", "result": "Complete"} == stack.outputs
+    record = stack.resource("web", "ApprovalRecord")
+    assert record is not None
+    assert approved == record["outputs"]["instance_id"]
+    assert stack.up("--expect-no-changes").code == 0
+
+
+@pytest.mark.parametrize("spelling", ["{{{0}}}", " {0} "])
+def test_spelling_of_the_id(new_stack: NewStack, server: Sandbox, approved: str, spelling: str) -> None:
+    """
+    Braces and capitals do not matter, and changing them changes nothing.
+    """
+    stack = new_stack(gate(approved), server.environment())
+    assert stack.up().code == 0
+
+    stack.write(gate(spelling.format(approved.upper())))
+
+    run = stack.up("--expect-no-changes")
+    assert run.code == 0, run
+
+
+def test_expectation(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    An approval given for one certificate cannot open the gate for another; its values are not told.
+    """
+    stack = new_stack(
+        gate(approved, "expect={'current_state_data.Subject': 'CN=other.example.com'}"), server.environment()
+    )
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert "its current_state_data.Subject is not the expected one" in run.text
+    stack.write(gate(approved, "expect={'current_state_data.Subject': 'CN=web.example.com', 'reference_id': 1}"))
+    assert stack.up().code == 0
+    assert stack.up("--expect-no-changes").code == 0
+
+
+def test_follows_a_restart(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    With follow_restarts the gate goes on with the successor, and records both ids.
+    """
+    program = gate(pending, "follow_restarts=True") + '    pulumi.export("approved", approval.approved_instance_id)\n'
+    stack = new_stack(program, server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+
+    successor = server.restart(pending)
+    stack.wait_for(f"goes on as {successor}")
+    server.approve(successor)
+    run = stack.end(update)
+
+    assert run.code == 0, run
+    assert successor == stack.outputs["approved"]
+    assert stack.up("--expect-no-changes").code == 0
