@@ -172,7 +172,9 @@ class Pulumi:
         finally:
             end(process)
         if process.returncode and not (stop and stop.is_set()):
-            raise DemoError(f"`pulumi {' '.join(args)}` ended with {process.returncode}; its output is above")
+            raise DemoError(
+                f"`pulumi {' '.join(args)}` ended with {process.returncode}, by an error or by Ctrl-C: see above"
+            )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
