@@ -301,6 +301,7 @@ def main() -> None:
     hold = parser.parse_args().hold
 
     def stop(number: int, _frame: object) -> NoReturn:
+        print("\nThe demo is being ended.", file=sys.stderr, flush=True)
         raise SystemExit(128 + number)  # through the `finally` blocks, which end everything
 
     signal.signal(signal.SIGTERM, stop)
