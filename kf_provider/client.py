@@ -420,7 +420,7 @@ class Transport:
         form: Mapping[str, str] | None = None,
     ) -> Answer:
         with _translated(_host(url)):
-            left = max(_DEADLINE.left(), 0.001)
+            left = min(max(_DEADLINE.left(), 0.001), _LONGEST_TIMEOUT)
             # Credentials in plain http must not leave the machine, so a proxy is not asked for loopback.
             proxies = {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
             with self._session.request(

@@ -1,0 +1,540 @@
+"""
+Where settings come from, and which of them count.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from kf_provider.errors import SettingsError
+from kf_provider.settings import CONFIG_KEYS, ENVIRONMENT, SECRET_FIELDS, Settings, load_settings, merge_sources
+
+BASIC = {"hostname": "kf.example.com", "username": "jsmith", "password": "canary-5be1"}
+
+
+def profile_file(folder: Path, content: object) -> Path:
+    """The profile file where Keyfactor's tools look for it."""
+    path = folder / ".keyfactor" / "command_config.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def refusal(config: Mapping[str, object] | None = None, /, **explicit: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config, **explicit)
+    assert "canary-5be1" not in f"{caught.value} {caught.value!r} {caught.value.__cause__}"
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    """
+    A host and credentials are enough.
+    """
+    expected = Settings(
+        hostname="kf.example.com",
+        api_path="KeyfactorAPI",
+        username="jsmith",
+        password=SecretStr("canary-5be1"),
+        skip_verify=False,
+        request_timeout=60.0,
+        gates="wait",
+        outage_seconds=600.0,
+        status_names={},
+    )
+
+    assert expected == load_settings(**BASIC)
+
+
+def test_order_of_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    Explicit beats the stack's configuration, that the environment, that the profile file, that the default.
+    """
+    profile_file(tmp_path, {"servers": {"default": {"host": "profile", "api_path": "profile", **BASIC}}})
+    found = [load_settings().hostname]
+    monkeypatch.setenv("KEYFACTOR_HOSTNAME", "environment")
+    found.append(load_settings().hostname)
+    found.append(load_settings({"hostname": "config"}).hostname)
+    found.append(load_settings({"hostname": "config"}, hostname="explicit").hostname)
+
+    assert ["profile", "environment", "config", "explicit"] == found
+    assert "profile" == load_settings().api_path
+
+
+def test_every_setting_in_the_configuration() -> None:
+    """
+    The stack's configuration is text, with JSON or commas for lists and maps.
+    """
+    config = {
+        "hostname": "kf.example.com:8443",
+        "apiPath": "/Keyfactor/API/",
+        "clientId": "gate",
+        "clientSecret": "canary-5be1",
+        "tokenUrl": "https://idp.example.com/token",
+        "scopes": "read, write",
+        "audience": "keyfactor",
+        "caCert": "/etc/ca.pem",
+        "skipVerify": "true",
+        "requestTimeout": "90s",
+        "gates": "check",
+        "outageSeconds": "10m",
+        "statusNames": '{"0": "running", "6": "Paused"}',
+    }
+    expected = Settings(
+        hostname="kf.example.com:8443",
+        api_path="Keyfactor/API",
+        client_id="gate",
+        client_secret=SecretStr("canary-5be1"),
+        token_url="https://idp.example.com/token",
+        scopes=("read", "write"),
+        audience="keyfactor",
+        ca_cert="/etc/ca.pem",
+        skip_verify=True,
+        request_timeout=90.0,
+        gates="check",
+        outage_seconds=600.0,
+        status_names={0: "Running", 6: "Paused"},
+    )
+
+    assert expected == load_settings(config)
+
+
+def test_every_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The names in the environment are those of Keyfactor's own tools, and three of ours.
+    """
+    values = {
+        "KEYFACTOR_HOSTNAME": "kf.example.com",
+        "KEYFACTOR_PORT": "8443",
+        "KEYFACTOR_API_PATH": "API",
+        "KEYFACTOR_AUTH_CLIENT_ID": "gate",
+        "KEYFACTOR_AUTH_CLIENT_SECRET": "canary-5be1",
+        "KEYFACTOR_AUTH_TOKEN_URL": "https://idp.example.com/token",
+        "KEYFACTOR_AUTH_SCOPES": "a,b",
+        "KEYFACTOR_AUTH_AUDIENCE": "keyfactor",
+        "KEYFACTOR_CA_CERT": "/etc/ca.pem",
+        "KEYFACTOR_SKIP_VERIFY": "1",
+        "KEYFACTOR_CLIENT_TIMEOUT": "60s",
+        "KEYFACTOR_GATES": "off",
+        "KEYFACTOR_OUTAGE_SECONDS": "0",
+        "KEYFACTOR_STATUS_NAMES": "0=Running,1=suspended",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    expected = Settings(
+        hostname="https://kf.example.com:8443",
+        api_path="API",
+        client_id="gate",
+        client_secret=SecretStr("canary-5be1"),
+        token_url="https://idp.example.com/token",
+        scopes=("a", "b"),
+        audience="keyfactor",
+        ca_cert="/etc/ca.pem",
+        skip_verify=True,
+        request_timeout=60.0,
+        gates="off",
+        outage_seconds=0.0,
+        status_names={0: "Running", 1: "Suspended"},
+    )
+
+    assert expected == load_settings()
+
+
+def test_tables_cover_all_settings() -> None:
+    """
+    Every setting has a configuration key and an environment variable, and the secrets are settings.
+    """
+    assert set(Settings.model_fields) == set(CONFIG_KEYS.values()) == set(ENVIRONMENT.values()) - {"port"}
+    assert set(Settings.model_fields) > SECRET_FIELDS
+
+
+def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An empty text, as CI systems give for a missing variable, leaves the word to the next source.
+    """
+    monkeypatch.setenv("KEYFACTOR_HOSTNAME", "environment")
+    monkeypatch.setenv("KEYFACTOR_AUTH_ACCESS_TOKEN", "")
+
+    assert "environment" == load_settings({"hostname": " "}, **{**BASIC, "hostname": ""}, audience=None).hostname
+
+
+BASIC_KIND = {"username": "u", "password": "p"}
+CLIENT_KIND = {"client_id": "c", "client_secret": "s", "token_url": "t"}
+TOKEN_KIND = {"access_token": "a"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ([BASIC_KIND, TOKEN_KIND], BASIC_KIND),
+        ([TOKEN_KIND, BASIC_KIND], TOKEN_KIND),
+        ([CLIENT_KIND, TOKEN_KIND, BASIC_KIND], CLIENT_KIND),
+        ([{}, BASIC_KIND, CLIENT_KIND], BASIC_KIND),
+        ([{"username": "mine"}, TOKEN_KIND, BASIC_KIND], {"username": "mine", "password": "p"}),
+        (
+            [{"token_url": "mine", "scopes": "x"}, BASIC_KIND, CLIENT_KIND],
+            CLIENT_KIND | {"token_url": "mine", "scopes": "x"},
+        ),
+        ([{"domain": "D"}, CLIENT_KIND, BASIC_KIND], BASIC_KIND | {"domain": "D"}),
+        # One source with several kinds: the order of Keyfactor's tools, and a whole kind before a part of one.
+        ([BASIC_KIND | CLIENT_KIND | TOKEN_KIND], TOKEN_KIND),
+        ([BASIC_KIND | CLIENT_KIND], CLIENT_KIND),
+        ([BASIC_KIND | {"client_id": "c"}], BASIC_KIND),
+        ([BASIC_KIND | {"token_url": "t", "audience": "x"}], BASIC_KIND),
+        ([{"hostname": "a"}, {"hostname": "b", "gates": "off"}], {"hostname": "a", "gates": "off"}),
+        ([{"hostname": None, "access_token": None}, BASIC_KIND], BASIC_KIND),
+        ([], {}),
+    ],
+)
+def test_merge_sources(sources: list[dict[str, Any]], expected: dict[str, Any]) -> None:
+    """
+    The highest source with any credential decides the kind; lower ones fill that kind, and nothing of another.
+    """
+    assert expected == merge_sources(*sources)
+
+
+class Unseen:
+    """Stands for an Output: it must not be looked into."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError
+
+    def __bool__(self) -> bool:
+        raise AssertionError
+
+    __hash__ = object.__hash__
+
+
+def test_merge_sources_looks_at_no_value() -> None:
+    """
+    Values may be Outputs: only their presence counts.
+    """
+    mine = Unseen()
+    merged: dict[str, object] = merge_sources(
+        {"username": mine, "password": mine}, {"access_token": "a", "gates": mine}
+    )
+
+    assert ["gates", "password", "username"] == sorted(merged)
+    assert merged["username"] is mine
+
+
+@pytest.mark.parametrize("port", ["8443", 8443])
+def test_port_beside_hostname(tmp_path: Path, port: object) -> None:
+    """
+    A port in the profile belongs to the host in the profile.
+    """
+    profile_file(tmp_path, {"servers": {"default": {"host": "profile", "port": port, **BASIC}}})
+
+    assert "https://profile:8443/KeyfactorAPI" == load_settings().base_url
+    assert "https://explicit/KeyfactorAPI" == load_settings(hostname="explicit").base_url
+
+
+def test_port_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    KEYFACTOR_PORT without KEYFACTOR_HOSTNAME completes the host name of another source, unless it has a port.
+    """
+    monkeypatch.setenv("KEYFACTOR_PORT", "8443")
+
+    assert "https://kf.example.com:8443/KeyfactorAPI" == load_settings(**BASIC).base_url
+    assert (
+        "https://kf.example.com:9/KeyfactorAPI" == load_settings(**{**BASIC, "hostname": "kf.example.com:9"}).base_url
+    )
+
+
+@pytest.mark.parametrize(
+    ("hostname", "expected"),
+    [
+        ("kf.example.com", "https://kf.example.com/KeyfactorAPI"),
+        (" KF.Example.com ", "https://kf.example.com/KeyfactorAPI"),
+        ("kf.example.com:8443", "https://kf.example.com:8443/KeyfactorAPI"),
+        ("kf.example.com:443", "https://kf.example.com/KeyfactorAPI"),
+        ("https://kf.example.com/", "https://kf.example.com/KeyfactorAPI"),
+        ("https://kf.example.com:8443/KeyfactorPortal", "https://kf.example.com:8443/KeyfactorAPI"),
+        ("HTTPS://kf.example.com", "https://kf.example.com/KeyfactorAPI"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/KeyfactorAPI"),
+        ("http://localhost", "http://localhost/KeyfactorAPI"),
+        ("http://[::1]:8080", "http://[::1]:8080/KeyfactorAPI"),
+    ],
+)
+def test_base_url(hostname: str, expected: str) -> None:
+    """
+    https unless plain http to loopback is asked for; a path beside the host is dropped, as Keyfactor's tools do.
+    """
+    settings = load_settings(**{**BASIC, "hostname": hostname})
+
+    assert (expected, expected) == (settings.base_url, settings.server)
+
+
+@pytest.mark.parametrize(
+    "hostname",
+    [
+        "http://kf.example.com",
+        "http://10.0.0.1",
+        "http://127.0.0.1.example.com",
+        "http://127.1@kf.example.com",
+        "http://0177.0.0.1",
+        "https://jsmith:canary-5be1@kf.example.com",
+        "jsmith@kf.example.com",
+        "ftp://kf.example.com",
+        "kf example com",
+        "kf.example.com:http",
+        "kf.example.com:99999",
+        "https://",
+        "kf.example.com?x=1",
+        "kf.example.com#x",
+        "kf.example.com\\@other.example.com",
+        "::1",
+        "kf.example.com\r\nX-Evil: 1",
+    ],
+)
+def test_hostname_without_sense(hostname: str) -> None:
+    """
+    What is no host, or would send credentials in the clear, is refused by the name of the setting.
+    """
+    assert refusal(**{**BASIC, "hostname": hostname}).startswith("hostname (keyfactor:hostname or KEYFACTOR_HOSTNAME) ")
+
+
+@pytest.mark.parametrize("path", ["../admin", "a/../b", "a?b", "a#b", "a b", "/", "a//b", "a\\b"])
+def test_api_path_without_sense(path: str) -> None:
+    """
+    The API path is a plain path.
+    """
+    assert "api_path (keyfactor:apiPath or KEYFACTOR_API_PATH)" in refusal(**BASIC, api_path=path)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://idp.example.com/token", "idp.example.com/token", "https://a:b@idp.example.com/"]
+)
+def test_token_url_without_sense(url: str) -> None:
+    """
+    The client secret goes to https alone, or to loopback.
+    """
+    given = {"hostname": "h", "client_id": "c", "client_secret": "canary-5be1", "token_url": url}
+
+    assert "token_url (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)" in refusal(**given)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("skip_verify", "yes"),
+        ("request_timeout", "soon"),
+        ("request_timeout", "0"),
+        ("request_timeout", "-5"),
+        ("request_timeout", "nan"),
+        ("outage_seconds", "-1"),
+        ("outage_seconds", "inf"),
+        ("gates", "open"),
+        ("status_names", "0"),
+        ("status_names", "zero=Running"),
+        ("status_names", "{"),
+        ("status_names", "[1]"),
+        ("status_names", {0: 1}),
+        ("username", "canary:5be1"),
+        ("username", "A\\B\\C"),
+        ("username", "@example.com"),
+        ("password", ["canary-5be1"]),
+    ],
+)
+def test_value_without_sense(field: str, value: object) -> None:
+    """
+    A value without sense is refused by the name of its setting, in one line.
+    """
+    message = refusal(**(BASIC | {field: value}))
+
+    assert message.startswith(field)
+    assert message.isprintable()
+
+
+def test_scopes_without_sense() -> None:
+    """
+    Scopes that begin like JSON are JSON.
+    """
+    given = {"hostname": "h", "client_id": "c", "client_secret": "canary-5be1", "token_url": "https://idp.example.com"}
+
+    assert refusal(**given, scopes="[1").startswith("scopes (keyfactor:scopes or KEYFACTOR_AUTH_SCOPES)")
+
+
+def test_all_complaints_at_once() -> None:
+    """
+    Several values without sense are one error.
+    """
+    message = refusal(**BASIC, gates="open", skip_verify="yes")
+
+    assert all(name in message for name in ("keyfactor:gates", "KEYFACTOR_GATES", "keyfactor:skipVerify"))
+
+
+def test_nothing_set() -> None:
+    """
+    Without any setting, the message names the host and each kind of credentials, with every way to give them.
+    """
+    expected = (
+        "missing settings: hostname (keyfactor:hostname or KEYFACTOR_HOSTNAME); credentials: access_token"
+        " (keyfactor:accessToken or KEYFACTOR_AUTH_ACCESS_TOKEN), or client_id (keyfactor:clientId or"
+        " KEYFACTOR_AUTH_CLIENT_ID) and client_secret (keyfactor:clientSecret or KEYFACTOR_AUTH_CLIENT_SECRET) and"
+        " token_url (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL), or username (keyfactor:username or"
+        " KEYFACTOR_USERNAME) and password (keyfactor:password or KEYFACTOR_PASSWORD)"
+    )
+
+    assert expected == refusal()
+
+
+def test_half_a_kind() -> None:
+    """
+    With a part of one kind of credentials, what is missing of that kind is named.
+    """
+    expected = (
+        "missing settings: client_secret (keyfactor:clientSecret or KEYFACTOR_AUTH_CLIENT_SECRET); token_url"
+        " (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
+    )
+
+    assert expected == refusal({"clientId": "gate"}, hostname="kf.example.com")
+
+
+def test_unknown_names() -> None:
+    """
+    A name that is no setting is refused, with those that are.
+    """
+    assert refusal(hostnme="x").startswith("there is no setting hostnme: access_token, api_path")
+    assert refusal({"hostnme": "x"}).startswith("there is no setting keyfactor:hostnme: hostname, apiPath")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"username": "jsmith"}, "jsmith"),
+        ({"username": "jsmith", "domain": "KEYEXAMPLE"}, "KEYEXAMPLE\\jsmith"),
+        ({"username": "KEYEXAMPLE\\jsmith"}, "KEYEXAMPLE\\jsmith"),
+        ({"username": "jsmith@example.com"}, "example.com\\jsmith"),
+        ({"username": "KEYEXAMPLE\\jsmith", "domain": "OTHER"}, "KEYEXAMPLE\\jsmith"),
+    ],
+)
+def test_domain(given: dict[str, str], expected: str) -> None:
+    """
+    The user is DOMAIN\\user, whichever way it was given; a domain in the user name wins (as in Keyfactor's tools).
+    """
+    settings = load_settings(**(BASIC | given))
+
+    assert (expected, f"basic:{expected}") == (settings.qualified_username, settings.identity)
+
+
+def test_identity() -> None:
+    """
+    The identity tells two accounts apart and shows no secret.
+    """
+    client = load_settings(hostname="h", client_id="gate", client_secret="s", token_url="https://idp.example.com/token")
+    token = load_settings(hostname="h", access_token="canary-5be1")
+    other = load_settings(hostname="h", access_token="canary-5be2")
+
+    assert ("oauth:gate@idp.example.com", "client_credentials") == (client.identity, client.auth_kind)
+    assert ("token:", 14, "access_token") == (token.identity[:6], len(token.identity), token.auth_kind)
+    assert token.identity != other.identity
+
+
+def test_secrets_do_not_show() -> None:
+    """
+    Neither `repr`, nor text, nor JSON shows a secret.
+    """
+    settings = load_settings(**BASIC)
+
+    assert "canary-5be1" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_settings_are_not_pickled() -> None:
+    """
+    A pickle would carry the secrets, so there is none; a copy in memory is fine.
+    """
+    settings = load_settings(**BASIC)
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(settings)
+
+    assert settings == copy.copy(settings) == copy.deepcopy(settings)
+
+
+PROFILES = {
+    "servers": {
+        "default": {"host": "default", "username": "jsmith", "password": "canary-5be1", "domain": "KEYEXAMPLE"},
+        "second": {
+            "host": "second",
+            "client_id": "gate",
+            "client_secret": "canary-5be1",
+            "token_url": "https://idp.example.com/token",
+            "scopes": ["a", "b"],
+            "api_path": "API",
+            "skip_tls_verify": True,
+            "ca_cert_path": "/etc/ca.pem",
+            "auth_type": "oauth",
+            "auth_provider": {"type": ""},
+            "port": 0,
+            "audience": "",
+        },
+    }
+}
+
+
+def test_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    The profile file is that of Keyfactor's tools, and another profile is named in the environment.
+    """
+    profile_file(tmp_path, PROFILES)
+    default = load_settings()
+    monkeypatch.setenv("KEYFACTOR_AUTH_CONFIG_PROFILE", "second")
+    expected = Settings(
+        hostname="second",
+        api_path="API",
+        client_id="gate",
+        client_secret=SecretStr("canary-5be1"),
+        token_url="https://idp.example.com/token",
+        scopes=("a", "b"),
+        skip_verify=True,
+        ca_cert="/etc/ca.pem",
+    )
+
+    assert ("https://default/KeyfactorAPI", "basic:KEYEXAMPLE\\jsmith") == (default.server, default.identity)
+    assert expected == load_settings()
+
+
+def test_profile_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    The path of the profile file comes from the environment, too; `~` is the home.
+    """
+    profile_file(tmp_path, PROFILES).rename(tmp_path / "other.json")
+    monkeypatch.setenv("KEYFACTOR_AUTH_CONFIG_FILE", "~/other.json")
+
+    assert "default" == load_settings().hostname
+
+
+BAD_FILES: list[object] = [None, "{", '{"canary-5be1"', "[]", {}, {"servers": []}, {"servers": {"default": 1}}]
+
+
+@pytest.mark.parametrize("content", BAD_FILES)
+def test_bad_profile_unasked(tmp_path: Path, content: object) -> None:
+    """
+    A missing or broken file that nobody named is ignored.
+    """
+    if content is not None:
+        profile_file(tmp_path, content)
+
+    assert "kf.example.com" == load_settings(**BASIC).hostname
+
+
+@pytest.mark.parametrize("content", BAD_FILES)
+@pytest.mark.parametrize("named", ["KEYFACTOR_AUTH_CONFIG_FILE", "KEYFACTOR_AUTH_CONFIG_PROFILE"])
+def test_bad_profile_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: object, named: str) -> None:
+    """
+    A missing or broken file is an error when it, or a profile in it, was named.
+    """
+    path = tmp_path / ".keyfactor" / "command_config.json"
+    if content is not None:
+        profile_file(tmp_path, content)
+    monkeypatch.setenv(named, str(path) if named.endswith("FILE") else "default")
+
+    assert str(path) in refusal(**BASIC)
