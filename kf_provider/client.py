@@ -343,7 +343,7 @@ class Transport:
 
     def __init__(self, settings: Settings, *, retries: int) -> None:
         self._retries = retries
-        self._session = requests.Session()
+        self._session = _Session()
         # With trust_env, .netrc would replace our credentials, and REQUESTS_CA_BUNDLE our CA (psf/requests issue 3829).
         self._session.trust_env = False
         self._session.verify = not settings.skip_verify
@@ -442,6 +442,13 @@ class Transport:
                     _body(response),
                     str(response.request.headers.get("Authorization", "")),
                 )
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """
+        Nowhere. Even unfollowed, requests prepares the next request: it reads the whole body and trips over odd hosts.
+        """
 
 
 class _Deadline(threading.local):
@@ -590,11 +597,13 @@ def _context_for(ca: str, name: str) -> ssl.SSLContext:
 
 
 def _redirect(response: requests.Response) -> RedirectError:
-    target = urlsplit(urljoin(response.url, response.headers.get("Location", "")))
-    host = target.hostname if "Location" in response.headers else None
+    try:
+        host = urlsplit(urljoin(response.url, response.headers["Location"])).hostname
+    except (KeyError, ValueError):
+        host = None
     return RedirectError(
-        f"{_host(response.url)} answered with a redirect ({response.status_code}) to {host or 'nowhere'}, which is not"
-        " followed; check the host name and the API path (keyfactor:apiPath)"
+        f"{_host(response.url)} answered with a redirect ({response.status_code}) to {_one_line(host or 'nowhere')}, which is"
+        " not followed; check the host name and the API path (keyfactor:apiPath)"
     )
 
 
@@ -715,9 +724,10 @@ def translation(foreign: Exception, server: str) -> RequestError:
     causes = list(_causes(foreign))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = getattr(cause, "verify_message", None) or "certificate verify failed"
             return NoAnswerError(
-                f"the TLS certificate of {server} is not trusted ({cause.verify_message or cause.reason}); give the CA"
-                " that signed it as keyfactor:caCert or KEYFACTOR_CA_CERT"
+                f"the TLS certificate of {server} is not trusted ({reason}); give the CA that signed it as"
+                " keyfactor:caCert or KEYFACTOR_CA_CERT"
             )
     ours, is_transient, words = next(row[1:] for row in _TRANSLATIONS if isinstance(foreign, row[0]))
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):

@@ -101,7 +101,8 @@ class Loopback:
                 length = int(self.headers.get("Content-Length", 0))
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Seen(self.command, parts.path or self.path, query, headers, self.rfile.read(length).decode())
+                path = self.path if self.command == "CONNECT" else parts.path
+                request = Seen(self.command, path, query, headers, self.rfile.read(length).decode())
                 reply = loopback._answer(request)
                 if reply.raw is not None:
                     self.close_connection = True
