@@ -37,8 +37,38 @@ def main() -> None:
     show_default=True,
     help="How statuses are written; which number means what is invented.",
 )
+@click.option(
+    "--dialect",
+    type=click.Choice(["10", "11", "25"]),
+    default="25",
+    show_default=True,
+    help="Which Keyfactor Command to play.",
+)
+@click.option(
+    "--tls",
+    type=click.Choice(["valid", "expired", "wrong-host", "self-signed"]),
+    is_flag=False,
+    flag_value="valid",
+    help="Speak https, with a certificate authority made for this run; name a fault of the certificate, if wanted.",
+)
+@click.option(
+    "--unkind",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="RATE",
+    help="Share of the requests that meet a fault which a patient client survives.",
+)
 @click.option("--seed", type=int, help="Seed of ids and faults; without it a new one, which is shown.")
-def sandbox(port: int, host: str, api_path: str, statuses: str, seed: int | None) -> None:
+def sandbox(
+    port: int,
+    host: str,
+    api_path: str,
+    statuses: str,
+    dialect: str,
+    tls: str | None,
+    unkind: float,
+    seed: int | None,
+) -> None:
     """
     Run a Keyfactor Command in memory, to try things on.
 
@@ -61,7 +91,18 @@ def sandbox(port: int, host: str, api_path: str, statuses: str, seed: int | None
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, end)
     try:
-        server = Sandbox(host=host, port=port, api_path=api_path, statuses=statuses, seed=seed)
+        server = Sandbox(
+            host=host,
+            port=port,
+            api_path=api_path,
+            statuses=statuses,
+            dialect=dialect,
+            tls=tls,
+            unkind=unkind,
+            seed=seed,
+        )
+    except ModuleNotFoundError as exc:
+        raise click.ClickException(f"--tls needs {exc.name}: pip install 'kf-provider[sandbox]'") from exc
     except (OSError, ValueError) as exc:
         raise click.ClickException(str(exc)) from exc
     with server:

@@ -5,8 +5,11 @@ It imports nothing from the rest of the package, so that it can disagree with it
 """
 
 from .accounts import Account, CredentialKind, Permission
-from .faults import FaultKind, FaultRule
+from .certificates import ServerCertificate
+from .dialect import Dialect
+from .faults import FaultKind, FaultRule, Phase, RetryAfter
 from .journal import Endpoint, RequestRecord
+from .report import Polls, Report
 from .sandbox import Sandbox
 from .workflow import (
     DefinitionNotFoundError,
@@ -23,6 +26,7 @@ __all__ = [
     "Account",
     "CredentialKind",
     "DefinitionNotFoundError",
+    "Dialect",
     "Endpoint",
     "FaultKind",
     "FaultRule",
@@ -31,8 +35,13 @@ __all__ = [
     "NotAllowedError",
     "NotAwaitedError",
     "Permission",
+    "Phase",
+    "Polls",
+    "Report",
     "RequestRecord",
+    "RetryAfter",
     "Sandbox",
+    "ServerCertificate",
     "Status",
     "WorkflowError",
     "WrongStatusError",

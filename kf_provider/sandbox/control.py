@@ -12,12 +12,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from .definitions import ApprovalStep
-from .faults import FaultKind, FaultRule
+from .faults import FaultKind, FaultRule, unkind_rules
 from .journal import RequestRecord
+from .report import Report, report
 from .state import DEFAULT_TEMPLATE, SandboxState
 from .wire import parse_id, timestamp
 from .workflow import Instance, InstanceNotFoundError, WorkflowError
@@ -25,6 +26,8 @@ from .workflow import Instance, InstanceNotFoundError, WorkflowError
 OPERATOR = "KEYEXAMPLE\\operator"
 
 _RECORDS: TypeAdapter[list[RequestRecord]] = TypeAdapter(list[RequestRecord])
+
+_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 
 _Body = TypeVar("_Body", bound="_RequestBody")
 
@@ -74,10 +77,13 @@ class FailNext(_RequestBody):
 
 class FaultsRequest(_RequestBody):
     """
-    What is absent stays as it is. `clear` ends every fault before the rest is applied.
+    What is absent stays as it is. `clear` ends every fault before the rest is applied; `seed`, `unkind` (a rate) and
+    `rules` without `times` make a new plan, whose sequences begin at their beginning.
     """
 
     clear: bool = False
+    seed: int | None = None
+    unkind: float | None = Field(default=None, ge=0, le=1)
     outage: bool | None = None
     hang: bool | None = None
     fail_next: FailNext | None = None
@@ -111,6 +117,7 @@ class ControlApi:
                 self._post("/faults", FaultsRequest, self._set_faults),
                 self._post("/reset", _RequestBody, self._reset),
                 Route("/journal", self._journal, methods=["GET"]),
+                Route("/report", self._report, methods=["GET"]),
             ],
         )
 
@@ -185,8 +192,14 @@ class ControlApi:
                     retry_after=body.fail_next.retry_after,
                 )
             )
+        plan = [rule for rule in body.rules if rule.times is None]
+        if body.unkind is not None:
+            plan += unkind_rules(body.unkind)
+        if body.seed is not None or plan:
+            faults.replace_plan(faults.seed if body.seed is None else body.seed, plan)
         for rule in body.rules:
-            faults.add(rule)
+            if rule.times is not None:
+                faults.add(rule)
         if body.most_in_a_row is not None:
             faults.most_in_a_row = body.most_in_a_row
         return JSONResponse(
@@ -204,8 +217,18 @@ class ControlApi:
 
     async def _journal(self, request: Request) -> Response:
         del request
-        requests = _RECORDS.dump_python(self._state.journal.records(), mode="json")
-        return JSONResponse({"seed": self._state.faults.seed, "requests": requests})
+        records = self._state.journal.records()
+        return JSONResponse(
+            {
+                "seed": self._state.faults.seed,
+                "report": _REPORT.dump_python(report(records), mode="json"),
+                "requests": _RECORDS.dump_python(records, mode="json"),
+            }
+        )
+
+    async def _report(self, request: Request) -> Response:
+        del request
+        return PlainTextResponse(report(self._state.journal.records()).card())
 
 
 def approval_steps(approvals: int | list[int]) -> list[ApprovalStep]:

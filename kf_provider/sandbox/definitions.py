@@ -6,9 +6,11 @@ Source: keyfactor-api.md, sections 2 and 8. Every exported definition starts wit
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -85,22 +87,39 @@ def enrollment_data(
     *,
     template: str,
     dns_names: Sequence[str] | None = None,
-    csr: str = CERTIFICATE_SIGNING_REQUEST,
+    csr: str | None = CERTIFICATE_SIGNING_REQUEST,
 ) -> StateData:
     """
-    The initial data of an enrolment. Without `dns_names` the subject's common name is the only one.
+    The initial data of an enrolment. Without `dns_names` the subject's common name is the only one; without `csr`
+    Keyfactor makes the key, and there is none.
     """
     if dns_names is None:
         common_name = re.search(r"(?:^|,)\s*CN=([^,]+)", subject, re.IGNORECASE)
         dns_names = [common_name[1].strip()] if common_name else []
-    return {
+    initial_data: StateData = {
         "Subject": subject,
         "Template": template,
         "CertificateAuthority": CERTIFICATE_AUTHORITY,
         "SANs": {"dns": list(dns_names)},
         "IncludeChain": True,
         "AdditionalAttributes": {},
-        "CSR": csr,
+    }
+    return initial_data if csr is None else initial_data | {"CSR": csr}
+
+
+def revocation_data(certificate_id: int, *, reason: int, comment: str, effective_date: datetime) -> StateData:
+    """
+    The initial data of a revocation; `reason` is a RevokeCode, from -1 to 7.
+    """
+    return {
+        "CertificateAuthority": CERTIFICATE_AUTHORITY,
+        "CertificateId": certificate_id,
+        "SerialNumberString": f"{certificate_id:016X}",
+        "Thumbprint": hashlib.sha1(str(certificate_id).encode(), usedforsecurity=False).hexdigest().upper(),
+        "RevokeCode": reason,
+        "EffectiveDate": effective_date.isoformat(),
+        "Comment": comment,
+        "Delegate": False,
     }
 
 
@@ -109,3 +128,10 @@ def enrollment_title(initiated_by: str, subject: str) -> str:
     The title of an enrolment, as in table 659 of the Web API reference 10.3.
     """
     return f"{initiated_by} is enrolling for a certificate with {subject}."
+
+
+def revocation_title(initiated_by: str, certificate_id: int) -> str:
+    """
+    The title of a revocation. The sandbox has no certificates: the subject is made from the id.
+    """
+    return f"{initiated_by} is revoking certificate with CN=certificate{certificate_id}.keyexample.com."

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,29 +15,70 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .journal import Endpoint
+from .journal import READS, Endpoint
 
 DEFAULT_MOST_IN_A_ROW: Final = 3
-READS: Final = frozenset({Endpoint.GET, Endpoint.LIST, Endpoint.ASSIGNED_TO_ME, Endpoint.MY})
+EXEMPTING_HEADER: Final = "x-sandbox-faults"
 
 
 class FaultKind(StrEnum):
     """
-    What a fault does to one request.
+    What a fault does to one request. README.md says which rule of a client each of them checks.
     """
 
     STATUS = "status"
     CLOSE = "close"
+    RESET = "reset"
     HANG = "hang"
+    SLOW_BODY = "slow_body"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    HTML = "html"
+    REDIRECT = "redirect"
+    STALE = "stale"
+    UNKNOWN_STATUS = "unknown_status"
+    LOCK_STALL = "lock_stall"
+    TOKEN_EXPIRY = "token_expiry"  # noqa: S105 - the name of a fault
     FORBIDDEN = "forbidden"
+
+
+class RetryAfter(StrEnum):
+    """
+    Forms of the header Retry-After that are made when the answer is: RFC 9110 knows the first two.
+    """
+
+    SECONDS = "seconds"
+    DATE = "date"
+    GARBAGE = "garbage"
+    NEGATIVE = "negative"
+    FAR = "far"
+
+
+class Phase(StrEnum):
+    """
+    How far a client is with an operation: no good answer yet; the instance goes on; the instance has ended.
+    """
+
+    BEFORE = "before"
+    DURING = "during"
+    AFTER = "after"
+
+
+# What a fault can do its work on; every other kind meets all endpoints.
+_ENDPOINTS_OF: Final = {
+    FaultKind.STALE: READS,
+    FaultKind.UNKNOWN_STATUS: READS,
+    FaultKind.LOCK_STALL: frozenset({Endpoint.SIGNAL}),
+}
 
 
 class FaultRule(BaseModel):
     """
     One fault and the requests that it may meet.
 
-    `rate` is a probability. `times` ends the rule after so many faults. `endpoints` and `instance_id` narrow it down.
-    `status` and `retry_after` (the header as it is sent) belong to the kind `status`.
+    `rate` is a probability. `times` ends the rule after so many faults. `endpoints`, `phases` and `instance_id` narrow
+    it down. `status` and `retry_after` (a form, or the header as it is sent) belong to the kind `status`,
+    `delay_seconds` to `slow_body`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,17 +87,41 @@ class FaultRule(BaseModel):
     rate: float = Field(default=1.0, ge=0, le=1)
     times: int | None = Field(default=None, ge=1)
     endpoints: frozenset[Endpoint] | None = None
+    phases: frozenset[Phase] | None = None
     instance_id: UUID | None = None
     status: int = Field(default=503, ge=400, le=599)
-    retry_after: str | None = None
+    retry_after: RetryAfter | str | None = None
+    delay_seconds: float = Field(default=1.0, ge=0, le=60)
 
-    def concerns(self, operation: Operation) -> bool:
+    def concerns(self, operation: Operation, phase: Phase) -> bool:
         """
-        Whether the rule may meet this operation.
+        Whether the rule may meet a request of this operation.
         """
-        return (self.endpoints is None or operation.endpoint in self.endpoints) and (
-            self.instance_id is None or operation.instance_id == self.instance_id
+        return (
+            (self.endpoints is None or operation.endpoint in self.endpoints)
+            and (self.phases is None or phase in self.phases)
+            and (self.instance_id is None or operation.instance_id == self.instance_id)
+            and operation.endpoint in _ENDPOINTS_OF.get(self.kind, frozenset({operation.endpoint}))
         )
+
+
+def unkind_rules(rate: float) -> list[FaultRule]:
+    """
+    Every fault that passes, so that a patient client comes to its end; together they meet about `rate` of the requests.
+    """
+    passing = [
+        *(FaultRule(kind=FaultKind.STATUS, status=429, retry_after=form) for form in RetryAfter if form != "far"),
+        *(FaultRule(kind=FaultKind.STATUS, status=503, retry_after=form) for form in (None, RetryAfter.DATE)),
+        FaultRule(kind=FaultKind.STATUS, status=500),
+        FaultRule(kind=FaultKind.CLOSE),
+        FaultRule(kind=FaultKind.RESET),
+        FaultRule(kind=FaultKind.SLOW_BODY, delay_seconds=0.5),
+        FaultRule(kind=FaultKind.TRUNCATED, endpoints=READS),
+        FaultRule(kind=FaultKind.EMPTY, endpoints=READS),
+        FaultRule(kind=FaultKind.STALE),
+        FaultRule(kind=FaultKind.TOKEN_EXPIRY),
+    ]
+    return [rule.model_copy(update={"rate": rate / len(passing)}) for rule in passing if rate]
 
 
 @dataclass(frozen=True)
@@ -67,6 +133,9 @@ class Operation:
     endpoint: Endpoint
     instance_id: UUID | None
     identity: str | None
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}/{self.instance_id}/{self.identity}"
 
 
 class Faults:
@@ -86,6 +155,8 @@ class Faults:
         self._seeded: list[FaultRule] = []
         self._asked: Counter[Operation] = Counter()
         self._in_a_row: Counter[Operation] = Counter()
+        self._answered: set[Operation] = set()
+        self._unauthorized: set[Operation] = set()
         self._release: Future[None] = Future()
 
     @property
@@ -111,6 +182,15 @@ class Faults:
             self._counted.append((rule, rule.times))
         else:
             self._seeded.append(rule)
+
+    def replace_plan(self, seed: int, rules: Sequence[FaultRule]) -> None:
+        """
+        Begin a seeded plan, in place of the one before.
+        """
+        self.seed = seed
+        self._seeded = list(rules)
+        self._asked.clear()
+        self._in_a_row.clear()
 
     @property
     def outage(self) -> bool:
@@ -162,9 +242,9 @@ class Faults:
         """
         self._switches.clear()
         self._counted.clear()
-        self._seeded.clear()
-        self._asked.clear()
-        self._in_a_row.clear()
+        self.replace_plan(self.seed, [])
+        self._answered.clear()
+        self._unauthorized.clear()
         self.most_in_a_row = DEFAULT_MOST_IN_A_ROW
         self.release_hanging()
 
@@ -175,31 +255,77 @@ class Faults:
         release, self._release = self._release, Future()
         release.set_result(None)
 
-    def draw(self, operation: Operation) -> FaultRule | None:
+    def note_answer(self, operation: Operation, status: int) -> None:
+        """
+        Remember a real answer: it decides the phase of the operation's next requests.
+        """
+        self._unauthorized.discard(operation)
+        if status == 401:
+            self._unauthorized.add(operation)
+        elif status < 300:
+            self._answered.add(operation)
+
+    def draw(self, operation: Operation, *, has_ended: bool, has_token: bool) -> FaultRule | None:
         """
         The fault that meets this request, or None.
-        """
-        for rule in self._switches.values():
-            if rule.concerns(operation):
-                return rule
-        for index, (rule, left) in enumerate(self._counted):
-            if rule.concerns(operation):
-                if left == 1:
-                    del self._counted[index]
-                else:
-                    self._counted[index] = (rule, left - 1)
-                return rule
-        return self._draw_seeded(operation)
 
-    def _draw_seeded(self, operation: Operation) -> FaultRule | None:
-        if not self._seeded:
+        `has_ended`: the instance that is asked for has. `has_token`: the request carries a token that can expire.
+        """
+        phase = Phase.AFTER if has_ended else Phase.DURING if operation in self._answered else Phase.BEFORE
+        expires = has_token and operation not in self._unauthorized
+
+        def may_meet(rule: FaultRule) -> bool:
+            # A client fetches one fresh token; a second expiry at once would be the end of it.
+            return (
+                rule.kind is not FaultKind.LOCK_STALL
+                and (rule.kind is not FaultKind.TOKEN_EXPIRY or expires)
+                and rule.concerns(operation, phase)
+            )
+
+        for rule in self._switches.values():
+            if may_meet(rule):
+                return rule
+        for index, (rule, _) in enumerate(self._counted):
+            if may_meet(rule):
+                self._use_up(index)
+                return rule
+        return self._draw_seeded(operation, [rule if may_meet(rule) else None for rule in self._seeded])
+
+    def draw_stall(self, instance_id: UUID) -> bool:
+        """
+        Whether the last approval of this instance stalls.
+        """
+        operation = Operation(Endpoint.SIGNAL, instance_id, None)
+
+        def may_meet(rule: FaultRule) -> bool:
+            return rule.kind is FaultKind.LOCK_STALL and rule.concerns(operation, Phase.DURING)
+
+        for index, (rule, _) in enumerate(self._counted):
+            if may_meet(rule):
+                self._use_up(index)
+                return True
+        rules = [rule if may_meet(rule) else None for rule in self._seeded]
+        return self._draw_seeded(operation, rules) is not None
+
+    def _use_up(self, index: int) -> None:
+        rule, left = self._counted[index]
+        if left == 1:
+            del self._counted[index]
+        else:
+            self._counted[index] = (rule, left - 1)
+
+    def _draw_seeded(self, operation: Operation, rules: Sequence[FaultRule | None]) -> FaultRule | None:
+        """
+        The first of `rules` that chance picks; None holds the place of one that does not concern the request.
+        """
+        if not any(rules):
             return None
         self._asked[operation] += 1
         if self._in_a_row[operation] < self.most_in_a_row:
-            for index, rule in enumerate(self._seeded):
+            for index, rule in enumerate(rules):
                 # A generator for each request, so that what other clients do meanwhile does not change the sequence.
                 chance = random.Random(f"{self.seed}/{index}/{operation}/{self._asked[operation]}")  # noqa: S311
-                if rule.concerns(operation) and chance.random() < rule.rate:
+                if rule is not None and chance.random() < rule.rate:
                     self._in_a_row[operation] += 1
                     return rule
         self._in_a_row[operation] = 0

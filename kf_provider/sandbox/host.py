@@ -15,6 +15,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .certificates import CertificateFiles
+
 START_TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -23,7 +25,7 @@ class Host:
     One application on one port. The port is bound by the constructor and answers after `start`.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, port: int, certificate: CertificateFiles | None = None) -> None:
         address = loopback_address(host)
         family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -47,6 +49,8 @@ class Host:
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=1,
+                ssl_certfile=certificate.server_cert if certificate else None,
+                ssl_keyfile=certificate.server_key if certificate else None,
             )
         )
         self._thread = threading.Thread(target=self._run, name=f"sandbox-{self.port}", daemon=True)

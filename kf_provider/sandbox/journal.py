@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-LONGEST_JOURNAL: Final = 100_000
+LONGEST_JOURNAL: Final = 20_000
 
 _SECRET_HEADERS: Final = frozenset({"cookie", "proxy-authorization"})
 
@@ -31,9 +31,17 @@ class Endpoint(StrEnum):
     SIGNAL = "signal"
     STOP = "stop"
     RESTART = "restart"
+    DELETE = "delete"
+    DEFINITIONS = "definitions"
+    ENROLL = "enroll"
+    REVOKE = "revoke"
     STATUS_ENDPOINTS = "status_endpoints"
     TOKEN = "token"  # noqa: S105 - the name of an endpoint
+    ELSEWHERE = "elsewhere"
     UNKNOWN = "unknown"
+
+
+READS: Final = frozenset({Endpoint.GET, Endpoint.LIST, Endpoint.ASSIGNED_TO_ME, Endpoint.MY})
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class RequestRecord:
 
     `time` is the sandbox's clock, `elapsed_seconds` the real time since the sandbox started. `identity` is the user
     name, or the OAuth client that asked for a token; `credential` says basic, access_token or oauth.
+    `retry_after_seconds` is what a Retry-After in the answer asked for, where it can be understood.
     """
 
     number: int
@@ -58,11 +67,12 @@ class RequestRecord:
     headers: Mapping[str, str]
     status: int | None = None
     fault: str | None = None
+    retry_after_seconds: float | None = None
 
 
 class Journal:
     """
-    The latest requests, oldest first; older ones than the last 100,000 are dropped. Thread-safe.
+    The latest requests, oldest first; older ones than the last 20,000 are dropped. Thread-safe.
     """
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
@@ -107,7 +117,14 @@ class Journal:
             self._changed.notify_all()
             return self._last_number
 
-    def amend(self, number: int, *, status: int | None = None, fault: str | None = None) -> None:
+    def amend(
+        self,
+        number: int,
+        *,
+        status: int | None = None,
+        fault: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         """
         Note the answer to a request, or the fault that meets it.
         """
@@ -116,7 +133,12 @@ class Journal:
             index = number - self._last_number - 1
             if len(self._records) >= -index and self._records[index].number == number:
                 record = self._records[index]
-                self._records[index] = replace(record, status=status or record.status, fault=fault or record.fault)
+                self._records[index] = replace(
+                    record,
+                    status=status or record.status,
+                    fault=fault or record.fault,
+                    retry_after_seconds=retry_after_seconds or record.retry_after_seconds,
+                )
             self._changed.notify_all()
 
     def records(self) -> list[RequestRecord]:

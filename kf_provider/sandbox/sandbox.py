@@ -14,13 +14,18 @@ from uuid import UUID
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from .accounts import Account
+from .accounts import EVERY_PERMISSION, Account, Permission
+from .certificates import CertificateFiles, ServerCertificate
 from .control import OPERATOR, ControlApi, approval_steps
-from .faults import READS, FaultKind, FaultRule
-from .host import Host
-from .journal import Endpoint, RequestRecord
-from .server import TOKEN_PATH, KeyfactorApi
+from .definitions import PKI_ADMINISTRATORS
+from .dialect import Dialect
+from .faults import FaultKind, FaultRule, unkind_rules
+from .host import Host, loopback_address
+from .journal import READS, Endpoint, RequestRecord
+from .report import Report, report
+from .server import KeyfactorServer
 from .state import DEFAULT_TEMPLATE, SandboxState
+from .tokens import TOKEN_PATH
 from .wire import INVENTED_NUMBERS, Wire
 from .workflow import Instance, Status
 
@@ -33,7 +38,9 @@ class Sandbox:
             instance_id = server.start_enrollment(subject="CN=web.keyexample.com")
             server.approve(instance_id)
 
-    `statuses` is "words", "numbers" or the numbers themselves. The same `seed` gives the same ids and faults.
+    `statuses` is "words", "numbers" or the numbers themselves; `dialect` is "10", "11" or "25"; `tls` is "valid",
+    "expired", "wrong-host" or "self-signed". The same `seed` gives the same ids and faults. `unkind` is the rate of
+    faults that a patient client survives.
     The port is bound by the constructor and answers inside the `with` block.
     Methods about an instance raise a `WorkflowError` where Keyfactor would refuse, and a `ValueError` for no GUID.
     """
@@ -45,18 +52,30 @@ class Sandbox:
         port: int = 0,
         api_path: str = "KeyfactorAPI",
         statuses: str | Mapping[Status, int] = "words",
+        dialect: Dialect | str = Dialect.COMMAND_25,
+        tls: ServerCertificate | str | None = None,
         seed: int | None = None,
+        unkind: float = 0.0,
     ) -> None:
         self.api_path = api_path.strip("/")
         self.seed = secrets.randbits(32) if seed is None else seed
-        self._state = SandboxState(seed=self.seed, wire=Wire(_numbers(statuses)), product_version="25.1.1.0")
-        self._keyfactor = KeyfactorApi(self._state, self.api_path)
+        self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _numbers(statuses)))
+        self._keyfactor = KeyfactorServer(self._state, self.api_path)
         self._people = Router([ControlApi(self._state).mount()])
-        self._host = Host(self._application, host=host, port=port)
+        self._files = (
+            None if tls is None else CertificateFiles(ServerCertificate(tls), host=str(loopback_address(host)))
+        )
+        try:
+            self._host = Host(self._application, host=host, port=port, certificate=self._files)
+        except OSError:
+            self._remove_files()
+            raise
         self.port = self._host.port
-        self.url = f"http://{self._host.address}:{self.port}"
+        self.url = f"{'https' if self._files else 'http'}://{self._host.address}:{self.port}"
         self.token_url = self.url + TOKEN_PATH
-        self.ca_cert: str | None = None
+        self.ca_cert = str(self._files.ca_cert) if self._files else None
+        if unkind:
+            self.be_unkind(unkind)
 
     def __enter__(self) -> Self:
         self.start()
@@ -78,6 +97,7 @@ class Sandbox:
         Cut every connection and free the port.
         """
         self._host.stop()
+        self._remove_files()
 
     # What a client needs
 
@@ -123,15 +143,34 @@ class Sandbox:
         """
         return self.account.client_secret
 
-    def environment(self) -> dict[str, str]:
+    def add_account(
+        self,
+        username: str,
+        *,
+        permissions: Iterable[Permission | str] = EVERY_PERMISSION,
+        role_ids: Iterable[int] = (PKI_ADMINISTRATORS,),
+    ) -> Account:
+        """
+        Another account, with credentials of its own; role 2 may approve.
+        """
+        with self._state.lock:
+            return self._state.accounts.add(
+                username,
+                client_id=username.rpartition("\\")[2],
+                permissions=frozenset(Permission(permission) for permission in permissions),
+                role_ids=frozenset(role_ids),
+            )
+
+    def environment(self, account: Account | None = None) -> dict[str, str]:
         """
         The environment variables that make a client of Keyfactor Command work against this sandbox, with Basic.
         """
+        account = account or self.account
         environment = {
             "KEYFACTOR_HOSTNAME": self.url,
             "KEYFACTOR_API_PATH": self.api_path,
-            "KEYFACTOR_USERNAME": self.username,
-            "KEYFACTOR_PASSWORD": self.password,
+            "KEYFACTOR_USERNAME": account.username,
+            "KEYFACTOR_PASSWORD": account.password,
         }
         if self.ca_cert is not None:
             environment["KEYFACTOR_CA_CERT"] = self.ca_cert
@@ -275,6 +314,12 @@ class Sandbox:
         """
         return self._state.journal.wait_for(condition, timeout=timeout)
 
+    def report(self) -> Report:
+        """
+        How the clients have behaved so far; its `card()` is for people.
+        """
+        return report(self.journal())
+
     # Faults and credentials
 
     def add_fault(self, rule: FaultRule) -> None:
@@ -283,6 +328,13 @@ class Sandbox:
         """
         with self._state.lock:
             self._state.faults.add(rule)
+
+    def be_unkind(self, rate: float) -> None:
+        """
+        Let about `rate` of the requests meet a fault that a patient client survives, by the sandbox's seed.
+        """
+        with self._state.lock:
+            self._state.faults.replace_plan(self.seed, unkind_rules(rate))
 
     def clear_faults(self) -> None:
         """
@@ -376,6 +428,10 @@ class Sandbox:
         """
         with self._state.lock:
             self._state.accounts.revoke_tokens()
+
+    def _remove_files(self) -> None:
+        if self._files is not None:
+            self._files.remove()
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._people if scope["path"] == "/sandbox" or scope["path"].startswith("/sandbox/") else self._keyfactor

@@ -7,17 +7,35 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from .accounts import DEFAULT_CLIENT_ID, DEFAULT_USERNAME, Accounts
 from .clock import VirtualClock
-from .definitions import ApprovalStep, enrollment_data, enrollment_title, workflow_definition
+from .definitions import (
+    ApprovalStep,
+    enrollment_data,
+    enrollment_title,
+    revocation_data,
+    revocation_title,
+    workflow_definition,
+)
 from .faults import Faults
 from .journal import Journal
 from .wire import Wire
-from .workflow import APPROVAL_SIGNAL, Definition, Instance, StateData, WorkflowMachine, next_approver
+from .workflow import (
+    APPROVAL_SIGNAL,
+    Definition,
+    Instance,
+    InstanceNotFoundError,
+    Person,
+    StateData,
+    WorkflowMachine,
+    next_approver,
+)
 
-DEFAULT_TEMPLATE = "WebServer"
+DEFAULT_TEMPLATE: Final = "WebServer"
+ONE_APPROVAL: Final = (ApprovalStep(),)
 
 
 class SandboxState:
@@ -27,10 +45,9 @@ class SandboxState:
     Hold `lock` around everything but the journal, which has its own.
     """
 
-    def __init__(self, *, seed: int, wire: Wire, product_version: str) -> None:
+    def __init__(self, *, seed: int, wire: Wire) -> None:
         self.lock = threading.RLock()
         self.wire = wire
-        self.product_version = product_version
         self.clock = VirtualClock()
         self.accounts = Accounts(now=self.clock.now)
         self.owner = self.accounts.add(DEFAULT_USERNAME, client_id=DEFAULT_CLIENT_ID)
@@ -71,18 +88,66 @@ class SandboxState:
             held=held,
         )
 
+    def start_global_enrollment(self, initial_data: StateData, *, initiated_by: str) -> Instance:
+        """
+        Start the enrolment that a call of the API asks for: the Global Enrollment workflow, with one approval.
+        """
+        return self.machine.start(
+            self._enrollment_definition(ONE_APPROVAL),
+            title=enrollment_title(initiated_by, initial_data["Subject"]),
+            initiated_by=initiated_by,
+            initial_data=initial_data,
+        )
+
+    def start_revocation(self, certificate_id: int, *, reason: int, comment: str, initiated_by: str) -> Instance:
+        """
+        Start the revocation of a certificate: the Global Revocation workflow, with one approval.
+        """
+        return self.machine.start(
+            self._global_revocation,
+            title=revocation_title(initiated_by, certificate_id),
+            initiated_by=initiated_by,
+            initial_data=revocation_data(
+                certificate_id, reason=reason, comment=comment, effective_date=self.clock.now()
+            ),
+        )
+
     def answer(self, instance_id: UUID, *, approved: bool, comment: str) -> Instance:
         """
         Approve or deny at the step where the instance is, as somebody who may.
         """
         instance = self.machine.instance(instance_id)
-        return self.machine.signal(
+        return self.signal(
             instance_id,
             signal_key=f"{instance.step.unique_name}.{APPROVAL_SIGNAL}",
             approved=approved,
             comment=comment,
             sender=next_approver(instance),
         )
+
+    def signal(self, instance_id: UUID, *, signal_key: str, approved: bool, comment: str, sender: Person) -> Instance:
+        """
+        Give an answer; the last one may stall, if a fault wants it.
+        """
+        instance = self.machine.instance(instance_id)
+        is_last = approved and instance.received == len(instance.signals) - 1
+        return self.machine.signal(
+            instance_id,
+            signal_key=signal_key,
+            approved=approved,
+            comment=comment,
+            sender=sender,
+            stall=is_last and self.faults.draw_stall(instance_id),
+        )
+
+    def has_ended(self, instance_id: UUID | None) -> bool:
+        """
+        Whether there is such an instance, and it has ended.
+        """
+        try:
+            return instance_id is not None and self.machine.instance(instance_id).has_ended
+        except InstanceNotFoundError:
+            return False
 
     def new_id(self) -> UUID:
         """
@@ -92,18 +157,20 @@ class SandboxState:
 
     def _start_again(self) -> None:
         self._random = random.Random(self.faults.seed)  # noqa: S311 - must be repeatable, and protects nothing
-        self._enrollment_definitions: dict[tuple[ApprovalStep, ...], Definition] = {}
         self.machine = WorkflowMachine(now=self.clock.now, new_id=self.new_id)
+        self._enrollment_definitions: dict[tuple[ApprovalStep, ...], Definition] = {}
+        self._enrollment_definition(ONE_APPROVAL)
+        self._global_revocation = self.machine.publish(
+            workflow_definition(
+                "Global Revocation", workflow_type="Revocation", approval_steps=ONE_APPROVAL, new_id=self.new_id
+            )
+        )
 
     def _enrollment_definition(self, steps: tuple[ApprovalStep, ...]) -> Definition:
         if steps not in self._enrollment_definitions:
-            needed = " + ".join(str(step.approvals) for step in steps)
+            needed = " + ".join(str(step.approvals) for step in steps) or "no"
+            name = "Global Enrollment" if steps == ONE_APPROVAL else f"Enrollment with {needed} approvals"
             self._enrollment_definitions[steps] = self.machine.publish(
-                workflow_definition(
-                    f"Enrollment with {needed} approvals" if steps else "Global Enrollment",
-                    workflow_type="Enrollment",
-                    approval_steps=steps,
-                    new_id=self.new_id,
-                )
+                workflow_definition(name, workflow_type="Enrollment", approval_steps=steps, new_id=self.new_id)
             )
         return self._enrollment_definitions[steps]

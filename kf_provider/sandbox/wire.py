@@ -1,21 +1,25 @@
 """
-What goes over the wire: instances as Keyfactor writes them.
+What goes over the wire: instances and definitions as Keyfactor writes them, in each dialect.
 
-Source: keyfactor-api.md, sections 2, 3 and 7.
+Source: keyfactor-api.md, sections 2, 3, 5, 7 and 8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from .accounts import Permission
+from .dialect import Dialect
 from .query import FieldTypes, Value
-from .workflow import Definition, Instance, Signal, Status
+from .workflow import APPROVAL_SIGNAL, Definition, Instance, Signal, StateData, Status, Step
 
 Json = dict[str, Any]
+
+ZERO_GUID: Final = UUID(int=0)
 
 # Invented: every specification says that Status is a number from 0 to 6, and none says which is which.
 INVENTED_NUMBERS: Final[Mapping[Status, int]] = {
@@ -39,6 +43,13 @@ QUERY_FIELDS: Final[FieldTypes] = {
     "WorkflowType": str,
 }
 
+_PERMISSION_PATHS: Final[Mapping[Permission, str]] = {
+    Permission.READ_ALL: "/workflows/instances/read/",
+    Permission.READ_ASSIGNED_TO_ME: "/workflows/instances/read/pending/",
+    Permission.READ_MY: "/workflows/instances/read/mine/",
+    Permission.MANAGE: "/workflows/instances/manage/",
+}
+
 
 @dataclass(frozen=True)
 class Wire:
@@ -46,6 +57,7 @@ class Wire:
     One way of writing: `numbers` maps statuses to what is written instead of the word.
     """
 
+    dialect: Dialect
     numbers: Mapping[Status, int] | None = None
 
     def status(self, status: Status) -> str | int:
@@ -58,29 +70,55 @@ class Wire:
         """
         An instance in a list: without signals and data.
         """
-        return {
-            "Id": str(instance.id),
-            "Status": self.status(instance.status),
-            "CurrentStepId": str(instance.step.id),
-            "StatusMessage": instance.status_message,
-            "Definition": self._definition(instance.definition),
-            "CurrentStepDisplayName": instance.step.display_name,
-            "CurrentStepUniqueName": instance.step.unique_name,
-            "Title": instance.title,
-            "LastModified": timestamp(instance.last_modified),
-            "StartDate": timestamp(instance.start_date),
-            "ReferenceId": instance.reference_id,
-        }
+        return self._named(self._row(instance))
 
     def instance(self, instance: Instance) -> Json:
         """
         An instance with everything.
         """
-        return self.row(instance) | {
-            "Signals": [self._signal(signal) for signal in instance.signals],
-            "InitialData": instance.initial_data,
-            "CurrentStateData": instance.current_state_data,
-        }
+        signals = [self._signal(signal) for signal in instance.signals]
+        return self._named(
+            self._row(instance)
+            | {
+                "Signals": self._nullable(signals),
+                "InitialData": self._state_data(instance.initial_data),
+                "CurrentStateData": self._state_data(instance.current_state_data),
+            }
+        )
+
+    def definition_row(self, definition: Definition) -> Json:
+        """
+        A workflow definition in a list.
+        """
+        return self._named(
+            {
+                "Id": str(definition.id),
+                "DisplayName": definition.display_name,
+                "Description": self._nullable(definition.description),
+                "Key": definition.key,
+                "KeyDisplayName": definition.key_display_name,
+                "IsPublished": True,
+                "WorkflowType": definition.workflow_type,
+            }
+        )
+
+    def definition(self, definition: Definition) -> Json:
+        """
+        A workflow definition with its steps.
+        """
+        following = [*definition.steps[1:], None]
+        steps = [self._step(step, after) for step, after in zip(definition.steps, following, strict=True)]
+        return self.definition_row(definition) | self._named(
+            {"Steps": steps, "DraftVersion": definition.version, "PublishedVersion": definition.version}
+        )
+
+    def permission_message(self, username: str, permissions: Sequence[Permission]) -> str:
+        """
+        What a caller without any of `permissions` is told.
+        """
+        if self.dialect is Dialect.COMMAND_11:
+            return f"User {username} does not have the required permissions: {_PERMISSION_PATHS[permissions[0]]}."
+        return f"User {username} doesn't have the required permission"
 
     def query_fields(self, instance: Instance) -> Mapping[str, Value]:
         """
@@ -98,20 +136,74 @@ class Wire:
             "WorkflowType": instance.definition.workflow_type,
         }
 
-    def _definition(self, definition: Definition) -> Json:
+    def _row(self, instance: Instance) -> Json:
+        step = instance.step
+        nameless = self.dialect is Dialect.COMMAND_11 and instance.status is Status.COMPLETE
+        unchanged = self.dialect is not Dialect.COMMAND_10 and instance.last_modified == instance.start_date
         return {
-            "Id": str(definition.id),
-            "DisplayName": definition.display_name,
-            "Version": definition.version,
-            "WorkflowType": definition.workflow_type,
+            "Id": str(instance.id),
+            "Status": self.status(instance.status),
+            "CurrentStepId": str(ZERO_GUID if nameless else step.id),
+            "StatusMessage": self._nullable(instance.status_message),
+            "Definition": self._named(
+                {
+                    "Id": str(instance.definition.id),
+                    "DisplayName": instance.definition.display_name,
+                    "Version": instance.definition.version,
+                    "WorkflowType": instance.definition.workflow_type,
+                }
+            ),
+            "CurrentStepDisplayName": None if nameless else step.display_name,
+            "CurrentStepUniqueName": None if nameless else step.unique_name,
+            "Title": instance.title,
+            "LastModified": None if unchanged else self._timestamp(instance.last_modified),
+            "StartDate": self._timestamp(instance.start_date),
+            "ReferenceId": instance.reference_id,
         }
 
     def _signal(self, signal: Signal) -> Json:
-        return {
-            "SignalName": signal.signal_name,
-            "StepSignalId": str(signal.step_signal_id),
-            "SignalReceived": signal.received,
-        }
+        return self._named(
+            {
+                "SignalName": signal.signal_name,
+                "StepSignalId": str(signal.step_signal_id),
+                "SignalReceived": signal.received,
+            }
+        )
+
+    def _step(self, step: Step, following: Step | None) -> Json:
+        signals = [self._named({"SignalName": APPROVAL_SIGNAL, "RoleIds": sorted(step.role_ids)})]
+        return self._named(
+            {
+                "Id": str(step.id),
+                "DisplayName": step.display_name,
+                "UniqueName": step.unique_name,
+                "ExtensionName": step.extension_name,
+                "Enabled": True,
+                "ConfigurationParameters": {"MinimumApprovals": step.approvals} if step.approvals else {},
+                "Signals": signals if step.approvals else [],
+                "Conditions": [],
+                "Outputs": {} if following is None else {"continue": following.unique_name},
+            }
+        )
+
+    def _state_data(self, state_data: StateData) -> StateData:
+        # The 10.2 documentation has SANs as pairs, that of 12.5 as an object. Keys of state data keep their case.
+        sans = state_data.get("SANs")
+        if self.dialect is not Dialect.COMMAND_10 or not isinstance(sans, dict):
+            return state_data
+        return state_data | {"SANs": [{"Key": kind, "Value": name} for kind, names in sans.items() for name in names]}
+
+    def _named(self, content: Json) -> Json:
+        if self.dialect is not Dialect.COMMAND_11:
+            return content
+        return {name[0].lower() + name[1:]: value for name, value in content.items()}
+
+    def _nullable(self, content: Any) -> Any:
+        return content if content or self.dialect is Dialect.COMMAND_10 else None
+
+    def _timestamp(self, moment: datetime) -> str:
+        text = timestamp(moment)
+        return text.removesuffix("Z").rstrip("0").rstrip(".") if self.dialect is Dialect.COMMAND_10 else text
 
 
 def timestamp(moment: datetime) -> str:

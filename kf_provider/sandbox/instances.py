@@ -1,0 +1,190 @@
+"""
+The endpoints under /Workflow/Instances.
+
+Source: keyfactor-api.md, sections 1, 4 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from .accounts import Permission
+from .call import CODE_FORBIDDEN, Call, KeyfactorJson, RefusalError, bad_request
+from .dialect import Dialect
+from .query import QueryError, parse_query
+from .state import SandboxState
+from .wire import QUERY_FIELDS
+from .workflow import Instance
+
+DEFAULT_RETURN_LIMIT: Final = 50
+
+
+class Instances:
+    """
+    What Keyfactor answers about workflow instances. To refuse, a method raises a `RefusalError` or `WorkflowError`.
+    """
+
+    def __init__(self, state: SandboxState) -> None:
+        self._state = state
+
+    def get(self, call: Call) -> Response:
+        """
+        GET {id}.
+        """
+        readable = (Permission.READ_ALL, Permission.READ_ASSIGNED_TO_ME, Permission.READ_MY)
+        require(self._state, call, *readable)
+        instance = self._state.machine.instance(call.id)
+        if not _may_see(call, instance):
+            raise forbidden(self._state, call, *readable)
+        if call.stale:
+            instance = self._state.machine.earlier(call.id)
+        return KeyfactorJson(self._state.wire.instance(instance))
+
+    def list_all(self, call: Call) -> Response:
+        """
+        GET: everything.
+        """
+        require(self._state, call, Permission.READ_ALL)
+        return self._page(call, self._state.machine.instances)
+
+    def my(self, call: Call) -> Response:
+        """
+        GET My: what the caller started.
+        """
+        require(self._state, call, Permission.READ_ALL, Permission.READ_MY)
+        return self._page(call, [i for i in self._state.machine.instances if _is_own(call, i)])
+
+    def assigned_to_me(self, call: Call) -> Response:
+        """
+        GET AssignedToMe: what waits for a role of the caller, and for an answer of theirs.
+        """
+        # Which permission Command 11 asks for, its documents do not agree on; each of them does here.
+        permissions = [Permission.READ_ALL, Permission.READ_ASSIGNED_TO_ME]
+        if self._state.wire.dialect is not Dialect.COMMAND_10:
+            permissions.append(Permission.READ_MY)
+        require(self._state, call, *permissions)
+        person = call.caller.account.person
+        return self._page(call, [i for i in self._state.machine.instances if i.awaits(person)])
+
+    def signal(self, call: Call) -> Response:
+        """
+        POST {id}/Signals: the right to answer is a role, not a permission.
+        """
+        body = call.json_object()
+        key, content = body.get("signalkey"), body.get("data")
+        if not isinstance(key, str) or not isinstance(content, dict):
+            raise bad_request("SignalKey must be a string and Data an object.")
+        given = {name.lower(): item for name, item in content.items()}
+        approved = {"true": True, "false": False}.get(str(given.get("approved")).lower())
+        if approved is None:
+            raise bad_request("Data.Approved must be 'True' or 'False'.")
+        self._state.signal(
+            call.id,
+            signal_key=key,
+            approved=approved,
+            comment=str(given.get("comment") or ""),
+            sender=call.caller.account.person,
+        )
+        return Response(status_code=204)
+
+    def stop(self, call: Call) -> Response:
+        """
+        POST {id}/Stop.
+        """
+        require(self._state, call, Permission.MANAGE)
+        self._state.machine.stop(call.id, by=call.caller.account.username)
+        return Response(status_code=204)
+
+    def restart(self, call: Call) -> Response:
+        """
+        POST {id}/Restart: `version` in the query as the specifications say, or in the body as the documentation does.
+        """
+        require(self._state, call, Permission.MANAGE)
+        if self._state.wire.dialect is not Dialect.COMMAND_10:
+            require(self._state, call, Permission.READ_ALL)
+        version: int | None = call.whole_number("version", 0, least=0) or None
+        if version is None and call.body.strip():
+            in_body = call.json_object().get("version")
+            if in_body is not None and type(in_body) is not int:
+                raise bad_request("The version must be a whole number.")
+            version = in_body
+        self._state.machine.restart(call.id, by=call.caller.account.username, version=version)
+        return Response(status_code=204)
+
+    def delete(self, call: Call) -> Response:
+        """
+        DELETE {id}, in any status: no source says which ones forbid it.
+        """
+        require(self._state, call, Permission.MANAGE)
+        self._state.machine.delete(call.id)
+        return Response(status_code=204)
+
+    def _page(self, call: Call, instances: list[Instance]) -> Response:
+        """
+        The part of `instances` that the query parameters ask for; the total goes into x-total-count.
+        """
+        wire = self._state.wire
+        if call.stale:
+            instances = [self._state.machine.earlier(instance.id) for instance in instances]
+        try:
+            wanted = parse_query(call.parameter("QueryString") or "", QUERY_FIELDS)
+        except QueryError as exc:
+            raise bad_request(f"The query string is not valid: {exc}.") from exc
+        found = [instance for instance in instances if wanted(wire.query_fields(instance))]
+        # 0 is ascending and 1 descending, whatever the parameter is called.
+        descending = call.whole_number("SortAscending", 0, least=0, most=1) == 1
+        found.sort(key=_sort_key(call.parameter("SortField") or "CurrentStepDisplayName"), reverse=descending)
+        limit = call.whole_number("ReturnLimit", DEFAULT_RETURN_LIMIT, least=1)
+        skipped = (call.whole_number("PageReturned", 1, least=1) - 1) * limit
+        rows = [wire.row(instance) for instance in found[skipped : skipped + limit]]
+        return KeyfactorJson(rows, headers={"x-total-count": str(len(found))})
+
+
+def require(state: SandboxState, call: Call, *permissions: Permission) -> None:
+    """
+    Refuse unless the caller holds at least one of `permissions`.
+    """
+    if not call.caller.account.may(*permissions):
+        raise forbidden(state, call, *permissions)
+
+
+def forbidden(state: SandboxState, call: Call, *permissions: Permission) -> RefusalError:
+    """
+    The refusal of a caller who holds none of `permissions`.
+    """
+    return RefusalError(403, CODE_FORBIDDEN, state.wire.permission_message(call.caller.account.username, permissions))
+
+
+def _is_own(call: Call, instance: Instance) -> bool:
+    return instance.initiated_by.lower() == call.caller.account.username.lower()
+
+
+def _may_see(call: Call, instance: Instance) -> bool:
+    account = call.caller.account
+    return (
+        account.may(Permission.READ_ALL)
+        or (account.may(Permission.READ_MY) and _is_own(call, instance))
+        or (account.may(Permission.READ_ASSIGNED_TO_ME) and instance.awaits(account.person))
+    )
+
+
+def _sort_key(name: str) -> Callable[[Instance], Any]:
+    keys: dict[str, Callable[[Instance], Any]] = {
+        "currentstepdisplayname": lambda i: i.step.display_name.lower(),
+        "definitionid": lambda i: str(i.definition.id),
+        "id": lambda i: str(i.id),
+        "initiatingusername": lambda i: i.initiated_by.lower(),
+        "lastmodified": lambda i: i.last_modified,
+        "referenceid": lambda i: i.reference_id,
+        "startdate": lambda i: i.start_date,
+        "status": lambda i: str(i.status),
+        "title": lambda i: i.title.lower(),
+        "workflowtype": lambda i: i.definition.workflow_type,
+    }
+    try:
+        return keys[name.lower()]
+    except KeyError:
+        raise bad_request(f"The value '{name}' is not valid for SortField.") from None

@@ -1,0 +1,340 @@
+"""
+Faults: what each does, and that a plan is the same for the same seed.
+"""
+
+import email.utils
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Phase, RetryAfter, Sandbox
+from kf_provider.sandbox.faults import Faults, Operation, unkind_rules
+
+from .conftest import connect
+
+POLL = Operation(Endpoint.GET, None, "KEYEXAMPLE\\pulumi")
+
+
+@pytest.fixture
+def path(server: Sandbox) -> str:
+    return f"/Workflow/Instances/{server.start_enrollment()}"
+
+
+@pytest.mark.parametrize("kind", [FaultKind.CLOSE, FaultKind.RESET])
+def test_no_answer(server: Sandbox, client: httpx.Client, path: str, kind: FaultKind) -> None:
+    """
+    The connection ends in place of an answer, and the next request is fine.
+    """
+    server.add_fault(FaultRule(kind=kind, times=1))
+
+    with pytest.raises(httpx.TransportError):
+        client.get(path)
+    assert client.get(path).status_code == 200
+    assert [(record.fault, record.status) for record in server.journal()] == [(kind, None), (None, 200)]
+
+
+def test_reset_is_a_reset(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    RESET breaks the connection off, it does not close it.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.RESET, times=1))
+
+    with pytest.raises(httpx.ReadError, match="reset"):
+        client.get(path)
+
+
+def test_truncated(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    Half of the JSON, under a correct length.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.TRUNCATED, times=1))
+
+    response = client.get(path)
+
+    assert response.status_code == 200
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        response.json()
+
+
+def test_empty(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    200 and nothing.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.EMPTY, times=1))
+
+    response = client.get(path)
+
+    assert (response.status_code, response.content) == (200, b"")
+
+
+def test_html(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    A proxy's login page, with 200.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.HTML, times=1))
+
+    response = client.get(path)
+
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "sign in" in response.text
+
+
+def test_slow_body(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    The second half of the body comes late, but it comes.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.SLOW_BODY, times=1, delay_seconds=0.2))
+
+    before = time.monotonic()
+    response = client.get(path)
+
+    assert time.monotonic() - before >= 0.2
+    assert response.json()["Status"] == "Suspended"
+    assert int(response.headers["content-length"]) == len(response.content)
+
+
+def test_redirect(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    To another host, which sees whether credentials come along.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.REDIRECT, times=2))
+
+    response = client.get(path)
+    target = response.headers["location"]
+    honest, careless = client.build_request("GET", target), client.build_request("GET", target)
+    careless.headers["authorization"] = f"Bearer {server.access_token}"
+    with httpx.Client(trust_env=False) as elsewhere:
+        assert [elsewhere.send(request).status_code for request in (honest, careless)] == [200, 200]
+
+    assert (response.status_code, response.next_request is not None) == (307, True)
+    assert target == f"http://localhost:{server.port}/elsewhere"
+    assert server.report().credentials_sent_elsewhere == 1
+
+
+def test_stale(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    A replica that lags behind shows the instance, and the list, as they were before the last change.
+    """
+    server.approve(path.rpartition("/")[2])
+    server.add_fault(FaultRule(kind=FaultKind.STALE, times=2))
+
+    stale, stale_row = client.get(path).json(), client.get("/Workflow/Instances").json()[0]
+    fresh = client.get(path).json()
+
+    assert [stale["Status"], stale_row["Status"], fresh["Status"]] == ["Suspended", "Suspended", "Complete"]
+    assert stale["LastModified"] < fresh["LastModified"]
+    assert "CACertificate" not in stale["CurrentStateData"]
+
+
+@pytest.mark.parametrize(("statuses", "expected"), [("words", "Hibernating"), ("numbers", 99)])
+def test_unknown_status(statuses: str, expected: str | int) -> None:
+    """
+    A status that no documentation has, in instances and in lists.
+    """
+    with Sandbox(statuses=statuses) as server, connect(server) as client:
+        path = f"/Workflow/Instances/{server.start_enrollment()}"
+        server.add_fault(FaultRule(kind=FaultKind.UNKNOWN_STATUS, times=2))
+
+        assert client.get(path).json()["Status"] == expected
+        assert client.get("/Workflow/Instances").json()[0]["Status"] == expected
+
+
+@pytest.mark.parametrize("how", ["control", "api"])
+def test_lock_stall(server: Sandbox, client: httpx.Client, path: str, how: str) -> None:
+    """
+    Every signal is in and the instance still Suspended, until the daily job; the first of two signals does not stall.
+    """
+    instance_id = server.start_enrollment(approvals=2)
+    path = f"/Workflow/Instances/{instance_id}"
+    server.add_fault(FaultRule(kind=FaultKind.LOCK_STALL, times=1))
+    server.approve(instance_id)
+    if how == "control":
+        server.approve(instance_id)
+    else:
+        body = {"SignalKey": "RequireApproval1.ApprovalStatus", "Data": {"Approved": "True"}}
+        assert client.post(path + "/Signals", json=body).status_code == 204
+
+    stalled = client.get(path).json()
+    server.advance(86_399)
+    before = client.get(path).json()["Status"]
+    server.advance(1)
+    after = client.get(path).json()["Status"]
+
+    assert [signal["SignalReceived"] for signal in stalled["Signals"]] == [True, True]
+    assert [stalled["Status"], before, after] == ["Suspended", "Suspended", "Complete"]
+
+
+def test_token_expiry(server: Sandbox, path: str) -> None:
+    """
+    A token ends in mid-wait; the fresh one is good, however many faults the plan has.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.TOKEN_EXPIRY))
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": server.client_id,
+        "client_secret": server.client_secret,
+    }
+
+    statuses = []
+    for _ in range(2):
+        token = httpx.post(server.token_url, data=form, trust_env=False).json()["access_token"]
+        headers = {"authorization": f"Bearer {token}", "x-keyfactor-requested-with": "APIClient"}
+        url = f"{server.url}/KeyfactorAPI{path}"
+        statuses += [httpx.get(url, headers=headers, trust_env=False).status_code]
+
+    assert statuses == [401, 200]
+
+
+def test_token_expiry_leaves_passwords_alone(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    Who has no token that can expire is not met.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.TOKEN_EXPIRY))
+
+    assert client.get(path).status_code == 200
+
+
+def test_retry_after_forms(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    Seconds, a date, and what a client must not believe.
+    """
+    for form in RetryAfter:
+        server.break_next(1, status=429, retry_after=form)
+
+    headers = [client.get(path).headers["retry-after"] for _ in RetryAfter]
+
+    assert [headers[0], *headers[2:]] == ["2", "soon", "-5", "86400"]
+    until = (email.utils.parsedate_to_datetime(headers[1]) - datetime.now(UTC)).total_seconds()
+    assert 0 < until <= 3
+    assert [record.retry_after_seconds for record in server.journal()] == [2, 2, None, None, 86400]
+
+
+def test_exempting_header(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    A request can ask to be spared, and uses nothing up.
+    """
+    server.break_next(1)
+
+    statuses = [client.get(path, headers=headers).status_code for headers in ({"x-sandbox-faults": "off"}, {}, {})]
+
+    assert statuses == [200, 503, 200]
+
+
+def test_phases(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    Before the first good answer, while the instance goes on, and after its end.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.STATUS, status=500, times=1, phases=frozenset({Phase.BEFORE})))
+    server.add_fault(FaultRule(kind=FaultKind.STATUS, status=502, times=1, phases=frozenset({Phase.DURING})))
+    server.add_fault(FaultRule(kind=FaultKind.STATUS, status=504, times=1, phases=frozenset({Phase.AFTER})))
+
+    statuses = [client.get(path).status_code for _ in range(4)]
+    server.approve(path.rpartition("/")[2])
+    statuses += [client.get(path).status_code for _ in range(2)]
+
+    assert statuses == [500, 200, 502, 200, 504, 200]
+
+
+def played(seed: int) -> list[tuple[str, str | None, int | None]]:
+    """
+    What a simple client meets on an unkind server of this seed.
+    """
+    with Sandbox(seed=seed, unkind=0.5) as server, connect(server) as client:
+        path = f"/Workflow/Instances/{server.start_enrollment()}"
+        for _ in range(20):
+            try:
+                client.get(path)
+                client.get("/Workflow/Instances")
+            except httpx.TransportError:
+                continue
+        return [(record.path, record.fault, record.status) for record in server.journal()]
+
+
+def test_same_seed_same_journal() -> None:
+    """
+    Two runs of one seed are alike to the last request; another seed is another story.
+    """
+    one, again, other = played(11), played(11), played(12)
+
+    assert one == again
+    assert {fault for _, fault, _ in one if fault} != set()
+    assert one != other
+
+
+def test_plan_over_the_control_path(server: Sandbox, client: httpx.Client, control: httpx.Client, path: str) -> None:
+    """
+    A seed, rates and a limit, from outside; setting the plan again repeats the sequence.
+    """
+    plan = {"seed": 3, "most_in_a_row": 1, "rules": [{"kind": "status", "status": 500, "rate": 0.5}]}
+
+    def sequence() -> list[int]:
+        assert control.post("/faults", json=plan).json()["seed"] == 3
+        return [client.get(path).status_code for _ in range(20)]
+
+    one = sequence()
+
+    assert set(one) == {200, 500}
+    assert all(pair != (500, 500) for pair in itertools.pairwise(one))
+    assert sequence() == one
+
+
+@given(
+    seed=st.integers(),
+    rate=st.floats(0, 1),
+    most=st.integers(1, 5),
+    kinds=st.lists(st.sampled_from(FaultKind), max_size=4),
+)
+def test_unkind_is_not_impossible(seed: int, rate: float, most: int, kinds: list[FaultKind]) -> None:
+    """
+    Whatever the plan, no operation meets more faults in a row than the limit.
+    """
+    faults = Faults(seed)
+    faults.most_in_a_row = most
+    for rule in [*(FaultRule(kind=kind) for kind in kinds), *unkind_rules(rate)]:
+        faults.add(rule)
+
+    longest = row = 0
+    for _ in range(50):
+        row = row + 1 if faults.draw(POLL, has_ended=False, has_token=True) else 0
+        longest = max(longest, row)
+
+    assert longest <= most
+
+
+@given(seed=st.integers(), noise=st.integers(0, 5))
+def test_other_clients_change_nothing(seed: int, noise: int) -> None:
+    """
+    The sequence of one operation does not depend on what else is asked meanwhile.
+    """
+    other = Operation(Endpoint.LIST, None, "KEYEXAMPLE\\other")
+
+    def sequence(between: Callable[[Faults], object]) -> Iterator[FaultRule | None]:
+        faults = Faults(seed)
+        faults.replace_plan(seed, unkind_rules(0.5))
+        for _ in range(20):
+            between(faults)
+            yield faults.draw(POLL, has_ended=False, has_token=True)
+
+    def disturb(faults: Faults) -> None:
+        for _ in range(noise):
+            faults.draw(other, has_ended=False, has_token=True)
+
+    assert list(sequence(lambda _: None)) == list(sequence(disturb))
+
+
+def test_rate_is_about_right() -> None:
+    """
+    An unkind plan of 0.3 meets about three requests in ten.
+    """
+    faults = Faults(1)
+    faults.replace_plan(1, unkind_rules(0.3))
+
+    met = sum(faults.draw(POLL, has_ended=False, has_token=True) is not None for _ in range(2000))
+
+    assert 0.2 < met / 2000 < 0.32
