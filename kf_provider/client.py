@@ -62,6 +62,8 @@ _LARGEST_ERROR_BODY: Final = 64 * 1024  # bytes; the rest is not read
 _CHUNK: Final = 16 * 1024  # bytes; small, so that little is uncompressed before it is counted
 _LONGEST_CONNECT: Final = 10.0  # seconds
 _LONGEST_TIMEOUT: Final = 86400.0  # seconds; a socket takes no number beyond the system's time
+_LONGEST_CODE: Final = 40
+_THE_LIST: Final = "the list of workflow instances"
 _PASSING: Final = frozenset({502, 503, 504})
 _RETRY_PAUSE: Final = 0.2  # seconds, doubled each time
 _NO_COOKIES: Final = DefaultCookiePolicy(allowed_domains=[])
@@ -198,7 +200,7 @@ class Client:
         raise TypeError("a client holds credentials and connections and is not pickled: make one where it is used")
 
     def _pages(self, search: str, size: int, timeout: float | None) -> Iterator[list[InstanceSummary]]:
-        what = "workflow instances"
+        what = _THE_LIST
         received = 0
         number = 1
         while True:
@@ -208,7 +210,7 @@ class Client:
             answer = self._get("", parameters, what=what, timeout=timeout)
             rows = _json(answer, self.server)
             if not isinstance(rows, list):
-                raise UnusableAnswerError(f"{self.server} answered with something other than a list of {what}")
+                raise UnusableAnswerError(f"{self.server} answered with something other than {what}")
             yield [self._parsed(InstanceSummary, row, what) for row in rows]
             received += len(rows)
             total = answer.headers.get("x-total-count", "").strip()
@@ -241,8 +243,8 @@ class Client:
             raise UnusableAnswerError(f"{self.server} answered with {what} in an unknown form: {places}") from None
 
     def _refusal(self, answer: Answer, what: str) -> StatusError:
-        code, message, is_keyfactors = self._said(answer)
-        said = ": ".join(part for part in (code, message) if part)
+        code, message, words = self._said(answer)
+        said = ": ".join(part for part in (code, message or words) if part)
         status = f"{answer.status_code}{f', {said}' if said else ''}"
         error: type[StatusError] = StatusError
         text = f"{self.server} refused to give {what} ({status})"
@@ -257,11 +259,10 @@ class Client:
             text = f"{self.settings.identity} may not read {what} on {self.server} ({status}); {_READ_PERMISSION}"
         elif answer.status_code == 404:
             error = NotFoundError
-            path = "" if is_keyfactors else ", and the API path (keyfactor:apiPath): this is not Keyfactor's own answer"
-            text = (
-                f"{what} was not found on {self.server}; check the id, that {self.settings.identity} may see it{path}"
-                f" ({status})"
-            )
+            checks = f"check {'' if what == _THE_LIST else 'the id, '}that {self.settings.identity} may see it"
+            if said and code is None:  # ASP.NET says "Message" as well, for a path that it does not know
+                checks += ", and the API path (keyfactor:apiPath): this may not be Keyfactor's own answer"
+            text = f"{what} was not found on {self.server}; {checks} ({status})"
         elif answer.status_code == 429 or answer.status_code >= 500:
             error = UnavailableError
             text = f"{self.server} cannot give {what} now ({status}); try again later"
@@ -269,26 +270,20 @@ class Client:
             text,
             status_code=answer.status_code,
             error_code=code,
-            keyfactor_message=message if is_keyfactors else None,
+            keyfactor_message=message,
             is_transient=error is UnavailableError,
             retry_after=retry_after_seconds(answer.headers.get("Retry-After")),
         )
 
-    def _said(self, answer: Answer) -> tuple[str | None, str | None, bool]:
-        # ErrorCode, Message or a few words of the body, and whether the body is Keyfactor's.
+    def _said(self, answer: Answer) -> tuple[str | None, str | None, str | None]:
+        # Keyfactor's ErrorCode and Message; without them, a few words of the body.
         text = answer.body.decode("utf-8", "replace")
         try:
             body = ErrorBody.model_validate(json.loads(text))
         except (ValueError, RecursionError):
             body = ErrorBody()
-        if body.error_code or body.message:
-            code, message = (self._quoted(part or "") or None for part in (body.error_code, body.message))
-            return code, message, True
-        return (
-            None,
-            self._quoted(_title(text) or text) or None,
-            not text.strip(),
-        )  # nothing may be Keyfactor's as well
+        code, message = (self._quoted(part or "") or None for part in (body.error_code, body.message))
+        return code and code[:_LONGEST_CODE], message, None if code or message else self._quoted(_title(text) or text)
 
     def _quoted(self, text: str) -> str:
         return self._credentials.conceal(_one_line(text))[:_LONGEST_QUOTE]
@@ -601,9 +596,10 @@ def _redirect(response: requests.Response) -> RedirectError:
         host = urlsplit(urljoin(response.url, response.headers["Location"])).hostname
     except (KeyError, ValueError):
         host = None
+    target = _one_line(host or "nowhere")
     return RedirectError(
-        f"{_host(response.url)} answered with a redirect ({response.status_code}) to {_one_line(host or 'nowhere')}, which is"
-        " not followed; check the host name and the API path (keyfactor:apiPath)"
+        f"{_host(response.url)} answered with a redirect ({response.status_code}) to {target}, which is not followed;"
+        " check the host name and the API path (keyfactor:apiPath)"
     )
 
 

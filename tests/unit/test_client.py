@@ -398,15 +398,37 @@ def test_not_found_message(server: Loopback) -> None:
     assert expected == str(failure(server, Reply({"ErrorCode": "0xA0", "Message": "gone"}, 404)))
 
 
-def test_not_found_by_another(server: Loopback) -> None:
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html><title>404 - File not found</title></html>", "404 - File not found"),
+        (b'{"Message": "No HTTP resource was found"}', "No HTTP resource was found"),
+    ],
+)
+def test_not_found_by_another(server: Loopback, body: bytes, said: str) -> None:
     """
-    A page that is not Keyfactor's points to the API path; an empty 404 may be Keyfactor's.
+    A 404 without an ErrorCode may come of a wrong path: the message points to it.
     """
-    page = failure(server, Reply(b"<html><title>404 - File not found</title></html>", 404))
+    message = str(failure(server, Reply(body, 404)))
 
-    assert "and the API path (keyfactor:apiPath)" in str(page)
-    assert "(404, 404 - File not found)" in str(page)
+    assert "and the API path (keyfactor:apiPath)" in message
+    assert message.endswith(f"(404, {said})")
+
+
+def test_not_found_without_words(server: Loopback) -> None:
+    """
+    An empty 404 may be Keyfactor's.
+    """
     assert "API path" not in str(failure(server, Reply(b"", 404)))
+
+
+def test_list_not_found(server: Loopback, client: Client) -> None:
+    """
+    Who asked for the list is not told to check an id.
+    """
+    server.answers = [Reply(SAID, 404)]
+    with pytest.raises(NotFoundError, match=r"the list of workflow instances was not found .*; check that basic:"):
+        client.list_workflow_instances()
 
 
 def test_forbidden_message(server: Loopback) -> None:
