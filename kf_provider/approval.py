@@ -275,6 +275,8 @@ class WorkflowApproval(pulumi.ComponentResource):
                 opts, pulumi.ResourceOptions(protect=False, transformations=[self._hold_descendants])
             ),
         )
+        # At once: a program may raise before the first wait has begun.
+        self._ending = None if is_mocked() else ending()
         self._explicit_provider: Provider | None = own_provider(self.get_provider(RECORD_TYPE))
         self._id_output = pulumi.Output.from_input(instance_id)
         known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.all(instance_id=self._id_output, expect=self._expect)
@@ -343,16 +345,15 @@ class WorkflowApproval(pulumi.ComponentResource):
             settings = settings.model_copy(
                 update={"request_timeout": min(settings.request_timeout, PREVIEW_TIMEOUT_SECONDS)}
             )
-        verdict = await ending().unless_ended(
-            watcher_for(settings).wait(
-                instance_id,
-                timeout=timeout,
-                expect=expect,
-                follow_restarts=self._follow_restarts,
-                may_be_new=timeout > 0 and bool(await self._id_output.resources()),
-                report=self._report,
-            )
+        waiting = watcher_for(settings).wait(
+            instance_id,
+            timeout=timeout,
+            expect=expect,
+            follow_restarts=self._follow_restarts,
+            may_be_new=timeout > 0 and bool(await self._id_output.resources()),
+            report=self._report,
         )
+        verdict = await (self._ending.unless_ended(waiting) if self._ending else waiting)
         if not verdict.is_pending:
             return verdict.problem
         standing = progress(verdict.instance) if verdict.instance else "not there yet"

@@ -2,15 +2,18 @@
 The end of a Pulumi program, as seen from inside: a wait never outlives its program.
 
 When a program raises, the SDK awaits every registration before it shows the error, and a gate that waits would hide the
-error for hours. So its waits end with the program's own error, which the SDK then shows, with the user's frames.
+error for hours. So its waits end with that error, as the SDK would have shown it: with the user's frames.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
+import traceback
 import weakref
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pulumi
@@ -28,14 +31,14 @@ class Ending:
     """
 
     def __init__(self, stack: pulumi.Resource) -> None:
-        self._error: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._error: asyncio.Future[pulumi.RunError] = asyncio.get_running_loop().create_future()
         register_outputs = stack.register_outputs  # type: ignore[attr-defined]  # the root is a Stack, a component
 
         def notice(outputs: Any) -> None:
             # The SDK registers the stack's outputs in a `finally`, also when the body has raised.
             error = sys.exc_info()[1]
             if error is not None and not self._error.done():
-                self._error.set_result(error)
+                self._error.set_result(_as_shown(error))
             register_outputs(outputs)
 
         stack.register_outputs = notice  # type: ignore[attr-defined]  # the same
@@ -55,15 +58,33 @@ class Ending:
         finally:
             task.cancel()
 
-    def _what_ended(self) -> BaseException | None:
-        if not self._error.done():
-            # For example a guard's error in another gate: shown when every registration has ended, so this one must.
-            return _get_rpc_manager().unhandled_exception
-        error = self._error.result()
-        if isinstance(error, Exception):
-            return error
+    def _what_ended(self) -> Exception | None:
+        if self._error.done():
+            return self._error.result()
+        # For example a guard's error in another gate: shown when every registration has ended, so this one must.
+        return _get_rpc_manager().unhandled_exception
+
+
+def _as_shown(error: BaseException) -> pulumi.RunError:
+    """
+    The error with the user's frames in its text: those of an exception that several tasks raise are lost on the way.
+    """
+    if isinstance(error, pulumi.RunError):
+        return error
+    if not isinstance(error, Exception):
         # SystemExit would leave the loop at once, with registrations under way and what they would have kept deleted.
         return pulumi.RunError(f"the program ended with {error!r} while an approval was waited for")
+    shown = traceback.TracebackException.from_exception(error)
+    frames = itertools.dropwhile(lambda frame: _is_runtime(frame.filename), shown.stack)
+    shown.stack = traceback.StackSummary.from_list(list(frames))
+    return pulumi.RunError(f"Program failed with an unhandled exception:\n{''.join(shown.format())}")
+
+
+def _is_runtime(filename: str) -> bool:
+    path = Path(filename)
+    return (
+        Path(pulumi.__file__).parent in path.parents or "runpy" in path.name or path.name.startswith("pulumi-language")
+    )
 
 
 _endings: weakref.WeakKeyDictionary[pulumi.Resource, Ending] = weakref.WeakKeyDictionary()

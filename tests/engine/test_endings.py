@@ -1,0 +1,297 @@
+"""
+How a run with waiting gates ends: never late, never with something left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+from .conftest import Stack, wait_until
+
+NewStack = Callable[..., Stack]
+
+GATE = """
+    approval = kf.WorkflowApproval("web", "{0}")
+    pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
+"""
+
+
+@pytest.fixture
+def pending(server: Sandbox) -> str:
+    return str(server.start_enrollment(subject="CN=web.example.com"))
+
+
+def processes_of(stack: Stack) -> list[str]:
+    """
+    The command lines of what still runs for this stack, by its backend in their environment.
+
+    But for the language host: that is Pulumi's own, and looks for a dead engine only every few minutes.
+    """
+    marker = f"PULUMI_BACKEND_URL=file://{stack.folder}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if marker in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [line for line in found if line and "pulumi-language-python " not in line]
+
+
+def nothing_runs(stack: Stack, within: float) -> None:
+    wait_until(lambda: not processes_of(stack), within=within, what=lambda: "\n".join(processes_of(stack)))
+
+
+def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    SIGINT to the CLI alone ends a waiting run within seconds; the next one starts as if nothing had been.
+    """
+    stack = new_stack(GATE.format(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+
+    update.send_signal(signal.SIGINT)
+    run = stack.end(update, within=5)
+
+    assert run.code != 0
+    assert "Traceback" not in run.text
+    nothing_runs(stack, within=5)
+    server.approve(pending)
+    again = stack.up()
+    assert again.code == 0, again
+    assert stack.resource("after") is not None
+
+
+@pytest.mark.parametrize("victim", ["cli", "program"])
+def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -> None:
+    """
+    SIGKILL leaves no process and no pending operation behind.
+    """
+    stack = new_stack(GATE.format(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+
+    if victim == "cli":
+        update.kill()
+    else:
+        subprocess.run(["pkill", "-KILL", "-f", "pulumi-language-python-exec.*--project gate"], check=True)
+    run = stack.end(update, within=5)
+
+    assert run.code != 0
+    nothing_runs(stack, within=5)
+    asked = len(server.journal())
+    subprocess.run([stack.cli, "cancel", "--yes", "--stack", "test"], cwd=stack.folder, env=stack.environment, check=False)
+    server.approve(pending)
+    again = stack.up()
+    assert again.code == 0, again
+    assert stack.resource("after") is not None
+    assert len(server.journal()) <= asked + 4
+
+
+def test_one_of_two_is_refused(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    One rejection ends the run at once, although another gate still waits.
+    """
+    other = server.start_enrollment(subject="CN=other.example.com")
+    stack = new_stack(
+        GATE.format(pending) + f'    kf.WorkflowApproval("other", "{other}")\n', server.environment()
+    )
+    update = stack.start("up", "--yes", "--skip-preview")
+    server.wait_for_journal(lambda records: len(records) >= 4)
+
+    server.deny(other)
+    run = stack.end(update, within=10)
+
+    assert run.code != 0
+    assert f"workflow instance {other} is Rejected" in run.text
+
+
+def test_program_raises(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    An error of the program ends its waits within seconds, and is shown with the user's own lines.
+    """
+    stack = new_stack(GATE.format(pending) + '    raise LookupError("mine")\n', server.environment())
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert run.seconds < 10
+    assert "LookupError: mine" in run.text
+    assert re.search(r'__main__\.py", line 6, in <module>\n +raise LookupError\("mine"\)', run.text), run
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_program_exits(new_stack: NewStack, server: Sandbox, pending: str, code: int) -> None:
+    """
+    A program that leaves while a gate waits is an error: a quiet end would delete what had been behind the gate.
+    """
+    stack = new_stack(f"{GATE.format(pending)}    import sys; sys.exit({code})\n", server.environment())
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert run.seconds < 10
+    assert "while an approval was waited for" in run.text
+
+
+def test_registration_fails(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    An error in another resource's inputs ends the waits too.
+    """
+    stack = new_stack(
+        GATE.format(pending)
+        + '    broken = pulumi.Output.from_input(1).apply(lambda _: {}["mine"])\n'
+        + '    pulumi.Stash("broken", input=broken)\n',
+        server.environment(),
+    )
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert run.seconds < 10
+    assert "KeyError: 'mine'" in run.text
+
+
+def test_server_never_answers(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A server that accepts and never answers does not hold Ctrl-C.
+    """
+    server.hang = True
+    stack = new_stack(GATE.format(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("WorkflowApproval web creating")
+    wait_until(lambda: any("pulumi-language-python-exec" in line for line in processes_of(stack)))
+    time.sleep(1)  # the request is under way, and nothing can say so: it has no answer
+
+    update.send_signal(signal.SIGINT)
+    run = stack.end(update, within=5)
+
+    assert run.code != 0
+    nothing_runs(stack, within=5)
+
+
+def test_function_is_never_answered(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    Nor does a function that is waiting for its answer.
+    """
+    server.hang = True
+    stack = new_stack(f'kf.get_workflow_instance("{pending}")', server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    wait_until(lambda: any("pulumi-language-python-exec" in line for line in processes_of(stack)))
+    time.sleep(2)  # as above
+
+    update.send_signal(signal.SIGINT)
+    run = stack.end(update, within=5)
+
+    assert run.code != 0
+    nothing_runs(stack, within=5)
+
+
+def test_fifty_gates(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    Fifty waiting gates hold no worker: an unrelated resource is created while they wait.
+    """
+    ids = [server.start_enrollment(subject=f"CN=web{n}.example.com") for n in range(50)]
+    stack = new_stack(
+        f"""
+        class Provider(pulumi.dynamic.ResourceProvider):
+            def create(self, props):
+                return pulumi.dynamic.CreateResult("made", {{}})
+
+        class Unrelated(pulumi.dynamic.Resource):
+            def __init__(self, name):
+                super().__init__(Provider(), name, {{}})
+
+        for n, instance_id in enumerate({ids!r}):
+            kf.WorkflowApproval(f"gate{{n}}", instance_id)
+        Unrelated("unrelated")
+        """,
+        server.environment(),
+    )
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("unrelated created", within=20)
+    assert "ApprovalRecord" not in stack.output()
+
+    for instance_id in ids:
+        server.approve(instance_id)
+    run = stack.end(update)
+
+    assert run.code == 0, run
+    assert 50 == len([res for res in stack.resources if "ApprovalRecord" in res["type"]])
+
+
+def test_two_updates_in_one_process(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    Two Automation API updates in two threads wait side by side, each with its own log.
+    """
+    other = server.start_enrollment(subject="CN=other.example.com")
+    stack = new_stack("", server.environment())
+    script = stack.folder / "automation.py"
+    script.write_text(
+        f"""
+import sys, threading
+import pulumi, pulumi.automation as auto
+import kf_provider as kf
+
+def run(name, instance_id):
+    def program():
+        approval = kf.WorkflowApproval(name, instance_id)
+        pulumi.export("approved", approval.approved_instance_id)
+    stack = auto.create_or_select_stack(stack_name=name, project_name="inline", program=program)
+    lines = []
+    result = stack.up(on_output=lines.append, suppress_progress=True)
+    assert result.outputs["approved"].value == instance_id, result.outputs
+    text = "".join(lines)
+    assert name in text and "Suspended" in text, text
+    print("opened", name, flush=True)
+
+threads = [threading.Thread(target=run, args=pair) for pair in (("one", "{pending}"), ("two", "{other}"))]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    )
+    process = subprocess.Popen(
+        [stack.environment["PULUMI_PYTHON_CMD"], str(script)],
+        env=stack.environment,
+        cwd=stack.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    server.wait_for_journal(
+        lambda records: {str(record.instance_id) for record in records} == {pending, other} and len(records) > 4,
+        timeout=60,
+    )
+
+    server.approve(pending)
+    server.approve(other)
+    text, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, text
+    assert "opened one" in text
+    assert "opened two" in text
+    assert not re.search("Traceback", text), text
+
+
+def test_nothing_listens_for_long(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A closed terminal (SIGHUP to the group) ends everything too.
+    """
+    stack = new_stack(GATE.format(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+
+    os.killpg(update.pid, signal.SIGHUP)
+    stack.end(update, within=5)
+
+    nothing_runs(stack, within=5)

@@ -1,0 +1,291 @@
+"""
+The ways round the gate, each tried with an old approval on record: none updates what depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+from .conftest import Run, Stack
+
+NewStack = Callable[..., Stack]
+
+DEPENDENT = "urn:pulumi:test::gate::pulumi:index:Stash::after"
+RECORD = (
+    "urn:pulumi:test::gate::keyfactor:index:WorkflowApproval$pulumi-python:dynamic/keyfactor:ApprovalRecord::web"
+)
+
+
+def program(instance_id: str, value: str, gate: str = "", dependent: str = "depends_on=[approval]") -> str:
+    return f"""
+        approval = kf.WorkflowApproval("web", "{instance_id}"{gate})
+        pulumi.Stash("after", input="{value}", opts=pulumi.ResourceOptions({dependent}))
+    """
+
+
+@pytest.fixture
+def old(server: Sandbox) -> str:
+    """An approved instance."""
+    id_ = server.start_enrollment(subject="CN=old.example.com")
+    server.approve(id_)
+    return str(id_)
+
+
+@pytest.fixture
+def new(server: Sandbox) -> str:
+    """A pending one."""
+    return str(server.start_enrollment(subject="CN=new.example.com"))
+
+
+def value_of(stack: Stack, name: str = "after") -> object:
+    resource = stack.resource(name)
+    return resource["inputs"]["input"] if resource else None
+
+
+def recorded(stack: Stack) -> object:
+    resource = stack.resource("web", "ApprovalRecord")
+    return resource["outputs"]["instance_id"] if resource else None
+
+
+def refused(run: Run, stack: Stack, old: str) -> None:
+    assert run.code != 0, run
+    assert "Traceback" not in run.text, run
+    assert "old" == value_of(stack)
+    assert old == recorded(stack)
+
+
+def test_target_the_dependent(new_stack: NewStack, server: Sandbox, old: str, new: str) -> None:
+    """
+    `--target` on the dependent leaves the record out; the old approval does not open the new gate.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    server.approve(new)
+    stack.write(program(new, "new"))
+
+    run = stack.up("--target", DEPENDENT)
+
+    refused(run, stack, old)
+    assert f"approval 'web': the record in this stack is for {old}, not for {new}: it was left out of this run" in run.text
+
+
+def test_target_with_another_expectation(new_stack: NewStack, server: Sandbox, old: str) -> None:
+    """
+    Nor does an approval that was recorded with other expectations.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    stack.write(program(old, "new", ', expect={"current_state_data.Subject": "CN=old.example.com"}'))
+
+    run = stack.up("--target", DEPENDENT)
+
+    refused(run, stack, old)
+    assert "with what is expected of it now" in run.text
+
+
+def test_exclude_the_record(new_stack: NewStack, server: Sandbox, old: str, new: str) -> None:
+    """
+    `--exclude` of the record neither.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    server.approve(new)
+    stack.write(program(new, "new"))
+
+    run = stack.up("--exclude", RECORD)
+
+    refused(run, stack, old)
+
+
+def test_exclude_a_record_never_made(new_stack: NewStack, server: Sandbox, old: str) -> None:
+    """
+    A record that was never made opens nothing.
+    """
+    stack = new_stack(program(old, "new"), server.environment())
+
+    run = stack.up("--exclude", RECORD)
+
+    assert run.code != 0
+    assert value_of(stack) is None
+    assert "Traceback" not in run.text
+
+
+def test_target_nothing_new(new_stack: NewStack, server: Sandbox, old: str) -> None:
+    """
+    `--target` on the dependent is fine while the record is the one that the program asks for.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    stack.write(program(old, "new"))
+
+    run = stack.up("--target", DEPENDENT)
+
+    assert run.code == 0, run
+    assert "new" == value_of(stack)
+
+
+IGNORE = """
+        def ignore(args):
+            if "ApprovalRecord" in {type_}:
+                return {result}(args.props, pulumi.ResourceOptions.merge(
+                    args.opts, pulumi.ResourceOptions(ignore_changes=["instance_id", "expect", "problem"])))
+        {register}(ignore)
+"""
+TRANSFORMATION = IGNORE.format(
+    type_="args.type_",
+    result="pulumi.ResourceTransformationResult",
+    register="pulumi.runtime.register_stack_transformation",
+)
+TRANSFORM = IGNORE.format(
+    type_="args.type_",
+    result="pulumi.ResourceTransformResult",
+    register="pulumi.runtime.register_resource_transform",
+)
+
+
+@pytest.mark.parametrize("way", [TRANSFORMATION, TRANSFORM], ids=["transformation", "transform"])
+@pytest.mark.parametrize("act", ["approve", "deny"])
+def test_ignore_changes(new_stack: NewStack, server: Sandbox, old: str, new: str, way: str, act: str) -> None:
+    """
+    `ignore_changes` on the record, by a transform, keeps the old record, and the guard sees it.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    getattr(server, act)(new)
+    stack.write(way + program(new, "new"))
+
+    refused(stack.up(), stack, old)
+
+
+@pytest.mark.parametrize(
+    "dependent",
+    ["parent=approval", "depends_on=[approval._record]", "parent=pulumi.ComponentResource('t:t:T', 'inner', None, pulumi.ResourceOptions(parent=approval))"],
+    ids=["child", "record", "grandchild"],
+)
+def test_other_dependents(new_stack: NewStack, server: Sandbox, old: str, new: str, dependent: str) -> None:
+    """
+    Children and grandchildren of the gate wait as well.
+    """
+    stack = new_stack(program(old, "old", dependent=dependent), server.environment())
+    assert stack.up().code == 0
+    server.deny(new)
+    stack.write(program(new, "new", dependent=dependent))
+
+    run = stack.up()
+
+    refused(run, stack, old)
+
+
+def test_a_child_waits(new_stack: NewStack, server: Sandbox, new: str) -> None:
+    """
+    A child of a pending gate is not created while it waits.
+    """
+    stack = new_stack(program(new, "new", dependent="parent=approval"), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+    server.wait_for_journal(lambda records: len(records) >= 2)
+    assert "Stash after" not in stack.output()
+
+    server.approve(new)
+    run = stack.end(update)
+
+    assert run.code == 0, run
+    assert "new" == value_of(stack)
+
+
+def test_an_output_waits(new_stack: NewStack, server: Sandbox, old: str, new: str) -> None:
+    """
+    What uses an output of the gate waits, also with `--target`.
+    """
+    use = """
+        approval = kf.WorkflowApproval("web", "{0}")
+        pulumi.Stash("after", input=approval.title.apply(lambda _: "{1}"))
+    """
+    stack = new_stack(use.format(old, "old"), server.environment())
+    assert stack.up().code == 0
+    server.approve(new)
+    stack.write(use.format(new, "new"))
+
+    refused(stack.up("--target", DEPENDENT), stack, old)
+
+
+def test_an_edited_state(new_stack: NewStack, server: Sandbox, old: str, new: str) -> None:
+    """
+    A record whose outputs were edited to another id is judged again.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    state = stack.state_file.read_text()
+    stack.state_file.write_text(state.replace(old, new))
+    stack.write(program(old, "new"))
+
+    run = stack.up()
+
+    assert run.code == 0, run
+    assert old == recorded(stack)
+    assert "ApprovalRecord web replaced" in run.text or "replac" in run.text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["../Instances/{0}", "{0}/../{1}", "{0}?x={1}", "{0}#", "{0}%2F..%2F{1}", "{1} or {0}", "42", ""],
+)
+def test_odd_ids(new_stack: NewStack, server: Sandbox, old: str, new: str, odd: str) -> None:
+    """
+    What is not a GUID is refused before anything is sent, plain or through an output.
+    """
+    id_ = odd.format(old, new)
+    for argument in (f'"{id_}"', f'pulumi.Output.from_input("{id_}")'):
+        stack = new_stack(
+            f"""
+            approval = kf.WorkflowApproval("web", {argument})
+            pulumi.Stash("after", input="new", opts=pulumi.ResourceOptions(depends_on=[approval]))
+            """,
+            server.environment(),
+        )
+        run = stack.up()
+        assert run.code != 0
+        assert "reference id" in run.text or "is not the id of a workflow instance" in run.text, run
+        assert value_of(stack) is None
+    assert [] == server.journal()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('None', "is not the id of a workflow instance"),
+        ('"{0}", expect={{"title": None}}', "expects None of 'title'"),
+        ('"{0}", expect={{"titel": "x"}}', "expects 'titel', which no instance has"),
+        ('"{0}", opts=pulumi.ResourceOptions(protect=True)', "protect is refused"),
+        ('"{0}", timeout="soon"', "is not a duration"),
+    ],
+)
+def test_refused_arguments(new_stack: NewStack, server: Sandbox, new: str, arguments: str, text: str) -> None:
+    """
+    Arguments that would weaken the gate are refused where they are written.
+    """
+    stack = new_stack(f'kf.WorkflowApproval("web", {arguments.format(new)})', server.environment())
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert text in run.text
+    assert [] == server.journal()
+
+
+def test_an_expectation_that_becomes_none(new_stack: NewStack, server: Sandbox, old: str) -> None:
+    """
+    An expectation that turns out to be None would vanish on the engine's wire, so it is a problem.
+    """
+    expect = ', expect={"title": pulumi.Output.from_input(None)}'
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    stack.write(program(old, "new", expect))
+
+    run = stack.up()
+
+    refused(run, stack, old)
