@@ -120,6 +120,8 @@ def _instructions(server: Sandbox) -> str:
     return f"""\
 Keyfactor sandbox at {server.url}/{server.api_path} (seed {server.seed}); Ctrl-C ends it.
 
+See the workflow instances, approve and deny:  {server.url}/
+
 Start an enrolment that one person must approve, approve it, look at it:
 
   curl -s {server.url}/sandbox/enrollments -d '{{"subject": "CN=web.keyexample.com", "approvals": 1}}'

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from .accounts import EVERY_PERMISSION, Account, Permission
@@ -22,6 +21,7 @@ from .dialect import Dialect
 from .faults import FaultKind, FaultRule, unkind_rules
 from .host import Host, loopback_address
 from .journal import READS, Endpoint, RequestRecord
+from .portal import is_for_people, people_app
 from .report import Report, report
 from .server import KeyfactorServer
 from .state import DEFAULT_TEMPLATE, SandboxState
@@ -61,7 +61,7 @@ class Sandbox:
         self.seed = secrets.randbits(32) if seed is None else seed
         self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _numbers(statuses)))
         self._keyfactor = KeyfactorServer(self._state, self.api_path)
-        self._people = Router([ControlApi(self._state).mount()])
+        self._people = people_app(self._state, [ControlApi(self._state).mount()])
         self._files = (
             None if tls is None else CertificateFiles(ServerCertificate(tls), host=str(loopback_address(host)))
         )
@@ -434,7 +434,7 @@ class Sandbox:
             self._files.remove()
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._people if scope["path"] == "/sandbox" or scope["path"].startswith("/sandbox/") else self._keyfactor
+        app = self._people if is_for_people(scope["path"]) else self._keyfactor
         await app(scope, receive, send)
 
 
