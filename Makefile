@@ -35,6 +35,7 @@ demo: $(INSTALLED)
 	@$(FIND_CLI) && exec $(BIN)/python tools/demo.py $(if $(HOLD),--hold)
 
 test: $(INSTALLED)
+	@tools/browser.sh
 	@$(FIND_CLI) && exec $(BIN)/python -m pytest $(ARGS)
 
 check: $(INSTALLED)

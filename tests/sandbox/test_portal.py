@@ -1,0 +1,256 @@
+"""
+What the page reads, and who may ask: the guard in front of the control paths.
+"""
+
+import re
+import subprocess
+
+import httpx
+import pytest
+
+from kf_provider.sandbox import Sandbox
+from kf_provider.sandbox.portal import FILES
+
+ABSENT = "3b1f0a3e-5f0a-4c0e-9d52-0d9f1c6f5a11"
+
+
+def test_page_is_whole_and_strict(server: Sandbox, control: httpx.Client) -> None:
+    """
+    The page and all that it names come from the sandbox itself, with a policy that allows nothing else.
+    """
+    page = httpx.get(f"{server.url}/", trust_env=False)
+    named = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert named
+    for name in named:
+        file = httpx.get(server.url + name, trust_env=False)
+        assert file.status_code == 200
+        assert file.headers["x-content-type-options"] == "nosniff"
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", page.text)
+    for name in FILES:
+        text = control.get(f"/page/{name}").text
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+        assert "innerHTML" not in text
+    assert control.get("/page/../portal.py").status_code == 404
+
+
+def test_page_is_no_client(server: Sandbox, control: httpx.Client) -> None:
+    """
+    What the page asks is not in the journal, and no fault meets it.
+    """
+    server.outage = True
+
+    assert httpx.get(f"{server.url}/", trust_env=False).status_code == 200
+    assert control.get("/instances").status_code == 200
+    assert server.journal() == []
+
+
+def test_list(server: Sandbox, control: httpx.Client) -> None:
+    """
+    The newest first, without data; filters by status and by the title's text in any case.
+    """
+    done = server.start_enrollment("CN=a.keyexample.com", approvals=0)
+    waiting = server.start_enrollment("CN=Straße.keyexample.com", approvals=[2, 1], state_data={"Key": "secret"})
+    server.approve(waiting)
+
+    whole = control.get("/instances")
+    content = whole.json()
+
+    assert [row["instance_id"] for row in content["instances"]] == [waiting, done]
+    assert (content["total"], content["waiting"]) == (2, 1)
+    row = content["instances"][0]
+    assert (row["status"], row["step"]) == ("Suspended", "Manager approval")
+    assert (row["received"], row["needed"]) == (1, 2)
+    assert "secret" not in whole.text
+    assert whole.headers["content-type"] == "application/json"
+    for query, expected in [
+        ("status=Complete", [done]),
+        ("status=Complete&status=Suspended", [waiting, done]),
+        ("status=Failed", []),
+        ("contains=STRASSE", [waiting]),
+        ("status=Complete&contains=stra", []),
+    ]:
+        rows = control.get(f"/instances?{query}").json()["instances"]
+        assert [row["instance_id"] for row in rows] == expected, query
+    assert control.get("/instances?status=Approved").status_code == 400
+
+
+def test_unchanged_is_not_sent_again(server: Sandbox, control: httpx.Client) -> None:
+    """
+    An answer that the page has is not sent again; the sandbox's time comes along all the same.
+    """
+    instance_id = server.start_enrollment()
+    for path in ("/instances", f"/instances/{instance_id}"):
+        first = control.get(path)
+        server.advance(60)
+        second = control.get(path, headers={"If-None-Match": first.headers["etag"]})
+
+        assert (second.status_code, second.content) == (304, b"")
+        assert second.headers["x-sandbox-now"] > first.headers["x-sandbox-now"]
+    server.approve(instance_id)
+    assert control.get(path, headers={"If-None-Match": first.headers["etag"]}).status_code == 200
+
+
+def test_detail(server: Sandbox, control: httpx.Client) -> None:
+    """
+    Steps, signals, history, and what may be done.
+    """
+    instance_id = server.start_enrollment(approvals=[2, 1])
+    server.approve(instance_id, "fine")
+
+    shown = control.get(f"/instances/{instance_id}").json()
+
+    assert [(step["name"], step["place"]) for step in shown["steps"]] == [
+        ("Start", "done"),
+        ("Manager approval", "current"),
+        ("PKI approval", "ahead"),
+        ("Enroll", "ahead"),
+        ("End", "ahead"),
+    ]
+    assert shown["signals"] == [
+        {"name": "ApprovalStatus", "received": True, "sender": "KEYEXAMPLE\\approver1", "comment": "fine"},
+        {"name": "ApprovalStatus", "received": False, "sender": None, "comment": ""},
+    ]
+    assert shown["history"][-1]["text"] == "approved by KEYEXAMPLE\\approver1: fine"
+    assert shown["possible"] == ["approve", "deny", "stop", "restart"]
+    assert control.get(f"/instances/{ABSENT}").status_code == 404
+    assert control.get("/instances/7").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "possible", "place"),
+    [("complete", [], "done"), ("deny", [], "ended"), ("fail", ["restart"], "ended"), ("restart", [], "ended")],
+)
+def test_what_is_possible(server: Sandbox, control: httpx.Client, method: str, possible: list[str], place: str) -> None:
+    """
+    Exactly what the machine would not refuse is offered.
+    """
+    instance_id = server.start_enrollment()
+    getattr(server, method)(instance_id)
+    shown = control.get(f"/instances/{instance_id}").json()
+
+    assert shown["possible"] == possible
+    assert place in {step["place"] for step in shown["steps"]}
+    for action in {"approve", "deny", "stop", "restart"} - set(possible):
+        assert control.post(f"/instances/{instance_id}/{action}").status_code == 409
+
+
+def test_hidden_values(server: Sandbox, control: httpx.Client) -> None:
+    """
+    Only names that the documents list are shown; others come when they are asked for by name.
+    """
+    odd = {"Output": {"token": "s3cr3t"}, "a&b=c": "other", "Half": "\ud800", "Nothing": None, "Comment": "said"}
+    instance_id = server.start_enrollment(state_data=odd)
+
+    plain = control.get(f"/instances/{instance_id}")
+    asked = control.get(f"/instances/{instance_id}", params={"reveal": ["Output", "a&b=c", "Half", "absent"]})
+
+    assert "s3cr3t" not in plain.text
+    hidden = {row["name"] for row in plain.json()["data"] if row["hidden"]}
+    assert hidden == {"Output", "a&b=c", "Half"}
+    assert all(("text" in row) is not row["hidden"] for row in plain.json()["data"])
+    texts = {row["name"]: row["text"] for row in asked.json()["data"]}
+    assert texts["Output"] == '{\n  "token": "s3cr3t"\n}'
+    assert (texts["a&b=c"], texts["Half"], texts["Comment"]) == ("other", "\ud800", "said")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Host": "localhost:9000"},
+        {"Host": "LocalHost"},
+        {"Host": "127.8.9.10:1"},
+        {"Host": "[::1]:8080"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json"},
+        {"Host": "localhost:9000", "Origin": "http://localhost:9000", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "127.0.0.1:9000", "Origin": "https://127.0.0.1:9000", "Content-Type": "application/json"},
+    ],
+)
+def test_programs_and_the_page_itself_may(server: Sandbox, control: httpx.Client, headers: dict[str, str]) -> None:
+    """
+    What curl, other programs and the page send is let through, also behind a forwarded port.
+    """
+    instance_id = server.start_enrollment()
+
+    response = control.post(f"/instances/{instance_id}/approve", content=b'{"comment": "x"}', headers=headers)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "attacker.example"}, 403),
+        ({"Host": "attacker.example:80"}, 403),
+        ({"Host": "127.0.0.1.attacker.example"}, 403),
+        ({"Host": "localhost.attacker.example"}, 403),
+        ({"Host": "192.0.2.1"}, 403),
+        ({"Host": "0.0.0.0"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://attacker.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://localhost:3000"}, 403),
+        ({"Host": "127.0.0.1:9000", "Origin": "http://127.0.0.1:9001"}, 403),
+        ({"Host": "127.0.0.1:9000", "Origin": "http://localhost:9000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Content-Type": "text/plain;charset=UTF-8"}, 415),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415),
+    ],
+)
+def test_foreign_pages_may_not(server: Sandbox, control: httpx.Client, headers: dict[str, str], status: int) -> None:
+    """
+    What only a page of another site sends changes nothing.
+    """
+    instance_id = server.start_enrollment()
+
+    response = control.post(f"/instances/{instance_id}/approve", content=b"{}", headers=headers)
+
+    assert response.status_code == status
+    assert response.json()["error"]
+    assert server.instance(instance_id).status == "Suspended"
+
+
+def test_foreign_names_may_not_read(server: Sandbox, control: httpx.Client) -> None:
+    """
+    A foreign name for 127.0.0.1 gets neither the page nor the journal nor an instance.
+    """
+    instance_id = server.start_enrollment()
+    for path in ("/", "/sandbox/instances", f"/sandbox/instances/{instance_id}", "/sandbox/journal"):
+        response = httpx.get(server.url + path, headers={"Host": "attacker.example"}, trust_env=False)
+        assert response.status_code == 403, path
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_no_preflight_is_granted(server: Sandbox, control: httpx.Client) -> None:
+    """
+    A browser that asks whether a foreign page may send JSON is told no.
+    """
+    response = control.options(
+        "/enrollments",
+        headers={"Origin": "http://attacker.example", "Access-Control-Request-Method": "POST"},
+    )
+
+    assert response.status_code == 403
+    assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+def test_curl(server: Sandbox) -> None:
+    """
+    The lines that the sandbox prints at its start work as they are.
+    """
+    enroll = ["curl", "-s", f"{server.url}/sandbox/enrollments", "-d", '{"subject": "CN=web", "approvals": 1}']
+    started = subprocess.run(enroll, capture_output=True, text=True, check=True, timeout=30)
+    instance_id = re.findall(r'"instance_id":"([^"]+)"', started.stdout)[0]
+    approve = ["curl", "-s", f"{server.url}/sandbox/instances/{instance_id}/approve", "-d", '{"comment": "fine"}']
+    subprocess.run(approve, capture_output=True, check=True, timeout=30)
+
+    assert server.instance(instance_id).status == "Complete"
