@@ -254,7 +254,8 @@ def update(pulumi: Pulumi, server: Sandbox, instance_id: str, *, hold: bool) -> 
     approver = Approver(server, instance_id)
     if hold:
         path = f"/sandbox/instances/{instance_id}"
-        tell("   It is yours to decide. In another terminal:")
+        tell(f"   It is yours to decide, in a browser:  {server.url}/#{instance_id}")
+        tell("   or in another terminal:")
         tell(f'     curl -s {server.url}{path}/approve -d \'{{"comment": "looks right"}}\'')
         tell(f'     curl -s {server.url}{path}/deny -d \'{{"comment": "no"}}\'      (and the update fails)')
     else:

@@ -274,7 +274,9 @@ function fillDetail(instance) {
   const decide = byId("decide");
   decide.hidden = !instance.possible.length && !decide.contains(document.activeElement);
   byId("signals-part").hidden = !instance.signals.length;
-  reconcile(byId("signals"), instance.signals, (signal, n) => String(n), () => make("li"), updateSignal);
+  reconcile(byId("signals"), instance.signals, (signal, n) => String(n), () => make("li"), (item, signal) => {
+    updateSignal(item, signal, instance.status === "Suspended" ? "awaited" : "not received");
+  });
   setText(byId("detail-id"), instance.instance_id);
   setText(byId("detail-reference"), String(instance.reference_id));
   setText(byId("detail-workflow"), `${instance.workflow} (${instance.workflow_type})`);
@@ -295,10 +297,10 @@ function updateStep(item, step) {
   else item.removeAttribute("aria-current");
 }
 
-function updateSignal(item, signal) {
+function updateSignal(item, signal, missing) {
   item.dataset.received = signal.received;
   const said = signal.comment ? `: ${signal.comment}` : "";
-  setText(item, signal.received ? `${signal.name} from ${signal.sender}${said}` : `${signal.name}: awaited`);
+  setText(item, signal.received ? `${signal.name} from ${signal.sender}${said}` : `${signal.name}: ${missing}`);
 }
 
 function makeDatum(row) {
