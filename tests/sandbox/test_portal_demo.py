@@ -1,0 +1,90 @@
+"""
+What `make demo HOLD=1` leaves to a person.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from .browser import open_browser
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 60.0
+
+Found = TypeVar("Found")
+
+
+def find_cli() -> str:
+    """
+    The folder of a working Pulumi CLI, as `make test` found it, or found now.
+    """
+    if (folder := os.environ.get("KF_PULUMI_BIN")) is not None:
+        return folder
+    find = [sys.executable, str(ROOT / "tools/pulumi/find.py")]
+    return subprocess.run(find, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def test_click_opens_the_gate(tmp_path: Path) -> None:
+    """
+    The demo's update waits until a person clicks Approve at the address that it prints, and then goes to its end.
+    """
+    environment = os.environ | {"PATH": f"{find_cli()}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "tools/demo.py"), "--hold"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as demo:
+        lines: list[str] = []
+        assert demo.stdout is not None
+        reader = threading.Thread(target=lines.extend, args=(demo.stdout,), daemon=True)
+        reader.start()
+        try:
+            address = re.compile(r"in a browser: +(http://\S+)/#(\S+)")
+            url, instance_id = wait_for(lambda: address.search("".join(lines)), lines).groups()
+            # One look is the preview's.
+            wait_for(lambda: looks(url, instance_id) > 1, lines)
+            with open_browser(tmp_path / "profile") as browser:
+                browser.visit(f"{url}/#{instance_id}")
+                browser.wait_for_text("#detail-status", "Suspended")
+                assert "listener created" not in "".join(lines)
+                browser("#comment").send_keys("looks right")
+                browser.button("approve").click()
+                browser.wait_for_text("#detail-status", "Complete")
+            demo.wait(PATIENCE_SECONDS)
+        finally:
+            demo.terminate()  # it ends all that it has started
+            reader.join(PATIENCE_SECONDS)
+
+    printed = "".join(lines)
+    assert demo.returncode == 0, printed
+    assert "The gate opened" in printed
+
+
+def looks(url: str, instance_id: str) -> int:
+    """
+    How often somebody has asked for the instance.
+    """
+    requests = httpx.get(f"{url}/sandbox/journal", trust_env=False).json()["requests"]
+    return sum(record["instance_id"] == instance_id for record in requests)
+
+
+def wait_for(look: Callable[[], Found | None], lines: list[str]) -> Found:
+    """
+    Wait until `look` finds something; on failure, show what the demo has printed.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := look()):
+        assert time.monotonic() < deadline, "".join(lines)
+        time.sleep(0.1)
+    return found
