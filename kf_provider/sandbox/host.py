@@ -28,7 +28,8 @@ class Host:
     def __init__(self, app: ASGIApp, *, host: str, port: int, certificate: CertificateFiles | None = None) -> None:
         address = loopback_address(host)
         family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        # With the protocol named, asyncio sets TCP_NODELAY; without, an answer on a kept connection takes 40 ms.
+        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((str(address), port))

@@ -67,10 +67,13 @@ class Machine(RuleBasedStateMachine):
     @initialize(target=ids)
     def begin(self) -> UUID:
         self.definitions: dict[tuple[int, ...], Definition] = {}
-        return self.start([2, 1], held=False)
+        return self.start_with([2, 1], held=False)
 
     @rule(target=ids, approvals=st.lists(st.integers(1, 3), max_size=2), held=st.booleans())
     def start(self, approvals: list[int], held: bool) -> UUID:
+        return self.start_with(approvals, held=held)
+
+    def start_with(self, approvals: list[int], *, held: bool) -> UUID:
         definition = self.definition(tuple(approvals))
         instance = self.machine.start(definition, title="t", initiated_by="me", initial_data={"a": [1]}, held=held)
         expected = Expected(approvals, "Running", definition.id)
