@@ -112,7 +112,8 @@ def sandbox(
         while ends.empty():
             with contextlib.suppress(queue.Empty):
                 ends.get(timeout=1)  # on Windows a signal does not interrupt a wait without end
-                return
+                break
+        click.echo(f"\nHow the clients have behaved (seed {server.seed}):\n\n{server.report().card()}", err=True)
 
 
 def _instructions(server: Sandbox) -> str:

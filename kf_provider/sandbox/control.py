@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from .definitions import ApprovalStep
+from .accounts import EVERY_PERMISSION, Permission
+from .definitions import PKI_ADMINISTRATORS, ApprovalStep
 from .faults import FaultKind, FaultRule, unkind_rules
 from .journal import RequestRecord
 from .report import Report, report
@@ -47,6 +48,16 @@ class EnrollmentRequest(_RequestBody):
     initiated_by: str | None = None
     state_data: dict[str, Any] = {}
     held: bool = False
+
+
+class AccountRequest(_RequestBody):
+    """
+    A user with these permissions; role 2 may approve.
+    """
+
+    username: str
+    permissions: frozenset[Permission] = EVERY_PERMISSION
+    role_ids: frozenset[int] = frozenset({PKI_ADMINISTRATORS})
 
 
 class Remark(_RequestBody):
@@ -113,6 +124,10 @@ class ControlApi:
                 self._post(instance + "/stop", Remark, self._stop),
                 self._post(instance + "/restart", Remark, self._restart),
                 self._post(instance + "/fail", Remark, self._fail),
+                self._post(instance + "/proceed", Remark, self._proceed),
+                self._post(instance + "/complete", Remark, self._complete),
+                self._post(instance + "/purge", Remark, self._purge),
+                self._post("/accounts", AccountRequest, self._add_account),
                 self._post("/advance", Advance, self._advance),
                 self._post("/faults", FaultsRequest, self._set_faults),
                 self._post("/reset", _RequestBody, self._reset),
@@ -168,6 +183,33 @@ class ControlApi:
 
     def _fail(self, request: Request, body: Remark) -> Response:
         return _state_of(self._state.machine.fail(_id(request), body.comment))
+
+    def _proceed(self, request: Request, body: Remark) -> Response:
+        del body
+        return _state_of(self._state.machine.proceed(_id(request)))
+
+    def _complete(self, request: Request, body: Remark) -> Response:
+        del body
+        return _state_of(self._state.machine.complete(_id(request)))
+
+    def _purge(self, request: Request, body: Remark) -> Response:
+        del body
+        self._state.machine.delete(_id(request))
+        return Response(status_code=204)
+
+    def _add_account(self, request: Request, body: AccountRequest) -> Response:
+        del request
+        account = self._state.add_account(body.username, permissions=body.permissions, role_ids=body.role_ids)
+        return JSONResponse(
+            {
+                "username": account.username,
+                "password": account.password,
+                "access_token": account.access_token,
+                "client_id": account.client_id,
+                "client_secret": account.client_secret,
+            },
+            status_code=201,
+        )
 
     def _advance(self, request: Request, body: Advance) -> Response:
         del request

@@ -154,11 +154,10 @@ class Sandbox:
         Another account, with credentials of its own; role 2 may approve.
         """
         with self._state.lock:
-            return self._state.accounts.add(
+            return self._state.add_account(
                 username,
-                client_id=username.rpartition("\\")[2],
-                permissions=frozenset(Permission(permission) for permission in permissions),
-                role_ids=frozenset(role_ids),
+                permissions=(Permission(permission) for permission in permissions),
+                role_ids=role_ids,
             )
 
     def environment(self, account: Account | None = None) -> dict[str, str]:

@@ -7,11 +7,12 @@ Starlette without FastAPI on top: every error body here is Keyfactor's own, and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
@@ -103,7 +104,8 @@ class KeyfactorServer:
         Answer one request; the journal keeps the client's spelling of the path.
         """
         scope = {**scope, "path": scope["path"].lower().rstrip("/"), "spelled_path": scope["path"]}
-        await self._router(scope, receive, send)
+        with suppress(ClientDisconnect):  # a client that gives up in mid-request has no answer to wait for
+            await self._router(scope, receive, send)
 
     async def _answer_token_request(self, request: Request) -> Response:
         authorization = request.headers.get("authorization", "")
@@ -216,4 +218,4 @@ class KeyfactorServer:
 
     def _status_endpoints(self, call: Call) -> Response:
         del call
-        return KeyfactorJson(self._paths)
+        return KeyfactorJson(sorted(set(self._paths)))

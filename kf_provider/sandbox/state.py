@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
-from .accounts import DEFAULT_CLIENT_ID, DEFAULT_USERNAME, Accounts
+from .accounts import DEFAULT_CLIENT_ID, DEFAULT_USERNAME, Account, Accounts, Permission
 from .clock import VirtualClock
 from .definitions import (
     ApprovalStep,
@@ -65,6 +65,17 @@ class SandboxState:
             self.accounts.revoke_tokens()
             self.journal.clear()
             self._start_again()
+
+    def add_account(self, username: str, *, permissions: Iterable[Permission], role_ids: Iterable[int]) -> Account:
+        """
+        Another account, with credentials of its own; its OAuth client is called as the user, without the domain.
+        """
+        return self.accounts.add(
+            username,
+            client_id=username.rpartition("\\")[2],
+            permissions=frozenset(permissions),
+            role_ids=frozenset(role_ids),
+        )
 
     def start_enrollment(
         self,

@@ -127,3 +127,39 @@ def test_journal_and_reset(server: Sandbox, client: httpx.Client, control: httpx
     assert control.post("/reset").status_code == 204
     assert control.get("/journal").json()["requests"] == []
     assert client.get(f"/Workflow/Instances/{instance_id}").status_code == 404
+
+
+def test_held_instance(server: Sandbox, control: httpx.Client) -> None:
+    """
+    An instance can be held, let go, completed and purged from outside.
+    """
+    held = control.post("/enrollments", json={"subject": "CN=a", "approvals": [1, 2], "held": True}).json()
+    path = f"/instances/{held['instance_id']}"
+
+    statuses = [control.post(f"{path}/{action}").json()["status"] for action in ("proceed", "complete")]
+
+    assert statuses == ["Suspended", "Complete"]
+    assert control.post(f"{path}/purge").status_code == 204
+    assert control.post(f"{path}/purge").status_code == 404
+
+
+def test_account(server: Sandbox, control: httpx.Client) -> None:
+    """
+    A second approver, who answers through Keyfactor's own API.
+    """
+    account = control.post("/accounts", json={"username": "KEYEXAMPLE\\second", "permissions": []})
+    again = control.post("/accounts", json={"username": "KEYEXAMPLE\\second"})
+    instance_id = server.start_enrollment()
+    response = httpx.post(
+        f"{server.url}/KeyfactorAPI/Workflow/Instances/{instance_id}/Signals",
+        json={"SignalKey": "RequireApproval1.ApprovalStatus", "Data": {"Approved": True}},
+        headers={
+            "x-keyfactor-requested-with": "APIClient",
+            "authorization": f"Bearer {account.json()['access_token']}",
+        },
+        trust_env=False,
+    )
+
+    assert (account.status_code, again.status_code) == (201, 400)
+    assert response.status_code == 204
+    assert server.instance(instance_id).history[2].text == "approved by KEYEXAMPLE\\second"

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -112,7 +113,44 @@ def test_command(signum: signal.Signals) -> None:
     assert read.json()["Status"] == 1
     assert (process.returncode, out) == (0, "")
     assert f"{line['url']}/sandbox/enrollments" in err
+    assert "(seed 5)" in err
+    assert "polled faster than 1/s: 0\n" in err
     assert time.monotonic() - before < 3
+
+
+def test_command_options() -> None:
+    """
+    https, a dialect and unkindness; the seed is in the first line.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "kf_provider",
+        "sandbox",
+        "--tls",
+        "--dialect",
+        "11",
+        "--unkind",
+        "1",
+        "--seed",
+        "2",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = json.loads(process.stdout.readline())
+        context = ssl.create_default_context(cafile=line["ca_cert"])
+        with httpx.Client(verify=context, trust_env=False) as client:
+            version = client.get(
+                f"{line['url']}/KeyfactorAPI/Status/Endpoints",
+                auth=(line["username"], line["password"]),
+                headers={"x-keyfactor-requested-with": "APIClient", "x-sandbox-faults": "off"},
+            ).headers["x-keyfactor-product-version"]
+            rules = client.post(f"{line['url']}/sandbox/faults", json={}).json()["rules"]
+        process.terminate()
+        process.communicate(timeout=10)
+
+    assert (line["seed"], version, process.returncode) == (2, "11.5.0.0", 0)
+    assert sum(rule["rate"] for rule in rules) == pytest.approx(1)
 
 
 def test_command_refuses_other_addresses() -> None:
