@@ -90,7 +90,9 @@ def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -
     assert run.code != 0
     nothing_runs(stack, within=5)
     asked = len(server.journal())
-    subprocess.run([stack.cli, "cancel", "--yes", "--stack", "test"], cwd=stack.folder, env=stack.environment, check=False)
+    subprocess.run(
+        [stack.cli, "cancel", "--yes", "--stack", "test"], cwd=stack.folder, env=stack.environment, check=False
+    )
     server.approve(pending)
     again = stack.up()
     assert again.code == 0, again
@@ -103,9 +105,7 @@ def test_one_of_two_is_refused(new_stack: NewStack, server: Sandbox, pending: st
     One rejection ends the run at once, although another gate still waits.
     """
     other = server.start_enrollment(subject="CN=other.example.com")
-    stack = new_stack(
-        GATE.format(pending) + f'    kf.WorkflowApproval("other", "{other}")\n', server.environment()
-    )
+    stack = new_stack(GATE.format(pending) + f'    kf.WorkflowApproval("other", "{other}")\n', server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
     server.wait_for_journal(lambda records: len(records) >= 4)
 

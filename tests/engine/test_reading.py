@@ -115,9 +115,7 @@ def test_read_follows_the_instance(new_stack: NewStack, server: Sandbox, pending
     """
     Each update reads anew; what was recorded before is not believed.
     """
-    stack = new_stack(
-        f'pulumi.export("status", kf.WorkflowInstance("read", "{pending}").status)', server.environment()
-    )
+    stack = new_stack(f'pulumi.export("status", kf.WorkflowInstance("read", "{pending}").status)', server.environment())
     assert stack.up().code == 0
     server.approve(pending)
 
@@ -152,9 +150,7 @@ def test_named_parts_of_the_data(new_stack: NewStack, server: Sandbox, pending: 
     ids=["function", "output", "resource"],
 )
 @pytest.mark.parametrize("trouble", ["not found", "no permission", "down", "hostname"])
-def test_cannot_be_read(
-    new_stack: NewStack, server: Sandbox, pending: str, expression: str, trouble: str
-) -> None:
+def test_cannot_be_read(new_stack: NewStack, server: Sandbox, pending: str, expression: str, trouble: str) -> None:
     """
     What cannot be read fails the preview with one line that says why.
     """
@@ -245,9 +241,7 @@ def test_meaningless_options(new_stack: NewStack, server: Sandbox, pending: str,
     assert f"are to be left out: {option.partition('=')[0]}" in run.text
 
 
-def test_explicit_provider(
-    new_stack: NewStack, server: Sandbox, second_server: Sandbox, pending: str
-) -> None:
+def test_explicit_provider(new_stack: NewStack, server: Sandbox, second_server: Sandbox, pending: str) -> None:
     """
     A second server in one stack serves the function, the read and the gate, directly, by parent and by component.
     """

@@ -15,9 +15,7 @@ from .conftest import Run, Stack
 NewStack = Callable[..., Stack]
 
 DEPENDENT = "urn:pulumi:test::gate::pulumi:index:Stash::after"
-RECORD = (
-    "urn:pulumi:test::gate::keyfactor:index:WorkflowApproval$pulumi-python:dynamic/keyfactor:ApprovalRecord::web"
-)
+RECORD = "urn:pulumi:test::gate::keyfactor:index:WorkflowApproval$pulumi-python:dynamic/keyfactor:ApprovalRecord::web"
 
 
 def program(instance_id: str, value: str, gate: str = "", dependent: str = "depends_on=[approval]") -> str:
@@ -70,7 +68,9 @@ def test_target_the_dependent(new_stack: NewStack, server: Sandbox, old: str, ne
     run = stack.up("--target", DEPENDENT)
 
     refused(run, stack, old)
-    assert f"approval 'web': the record in this stack is for {old}, not for {new}: it was left out of this run" in run.text
+    assert (
+        f"approval 'web': the record in this stack is for {old}, not for {new}: it was left out of this run" in run.text
+    )
 
 
 def test_target_with_another_expectation(new_stack: NewStack, server: Sandbox, old: str) -> None:
@@ -161,9 +161,16 @@ def test_ignore_changes(new_stack: NewStack, server: Sandbox, old: str, new: str
     refused(stack.up(), stack, old)
 
 
+INNER = "pulumi.ComponentResource('test:index:Inner', 'inner', None, pulumi.ResourceOptions(parent=approval))"
+
+
 @pytest.mark.parametrize(
     "dependent",
-    ["parent=approval", "depends_on=[approval._record]", "parent=pulumi.ComponentResource('t:t:T', 'inner', None, pulumi.ResourceOptions(parent=approval))"],
+    [
+        "parent=approval",
+        "depends_on=[approval._record]",
+        f"parent={INNER}",
+    ],
     ids=["child", "record", "grandchild"],
 )
 def test_other_dependents(new_stack: NewStack, server: Sandbox, old: str, new: str, dependent: str) -> None:
@@ -257,7 +264,7 @@ def test_odd_ids(new_stack: NewStack, server: Sandbox, old: str, new: str, odd: 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ('None', "is not the id of a workflow instance"),
+        ("None", "is not the id of a workflow instance"),
         ('"{0}", expect={{"title": None}}', "expects None of 'title'"),
         ('"{0}", expect={{"titel": "x"}}', "expects 'titel', which no instance has"),
         ('"{0}", opts=pulumi.ResourceOptions(protect=True)', "protect is refused"),

@@ -14,8 +14,10 @@ from kf_provider.approval import RECORD_TYPE, TYPE, ApprovalRecord, ApprovalReco
 from kf_provider.instance import WorkflowInstance, WorkflowInstanceProvider
 
 PICKLES = {
-    "ApprovalRecordProvider": "gASVNgAAAAAAAACMFGtmX3Byb3ZpZGVyLmFwcHJvdmFslIwWQXBwcm92YWxSZWNvcmRQcm92aWRlcpSTlCmBlC4=",
-    "WorkflowInstanceProvider": "gASVOAAAAAAAAACMFGtmX3Byb3ZpZGVyLmluc3RhbmNllIwYV29ya2Zsb3dJbnN0YW5jZVByb3ZpZGVylJOUKYGULg==",
+    "ApprovalRecordProvider": "gASVNgAAAAAAAACMFGtmX3Byb3ZpZGVyLmFwcHJvdmFslIwWQXBwcm92YWxSZWNv"
+    "cmRQcm92aWRlcpSTlCmBlC4=",
+    "WorkflowInstanceProvider": "gASVOAAAAAAAAACMFGtmX3Byb3ZpZGVyLmluc3RhbmNllIwYV29ya2Zsb3dJbnN0"
+    "YW5jZVByb3ZpZGVylJOUKYGULg==",
 }
 
 

@@ -52,7 +52,7 @@ class ScriptedServer:
     """A server whose answer depends on how long the wait has lasted."""
 
     def __init__(self, clock: Clock, script: Script, rows: Sequence[InstanceSummary] = ()) -> None:
-        self.settings = Settings(hostname="keyfactor.example.com", username="u", password="p")  # type: ignore[arg-type]  # pydantic makes the secret
+        self.settings = Settings(hostname="keyfactor.example.com", username="u", password="p")
         self.asked: list[str] = []
         self._clock = clock
         self._script = script
