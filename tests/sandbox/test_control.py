@@ -162,4 +162,5 @@ def test_account(server: Sandbox, control: httpx.Client) -> None:
 
     assert (account.status_code, again.status_code) == (201, 400)
     assert response.status_code == 204
-    assert server.instance(instance_id).history[2].text == "approved by KEYEXAMPLE\\second"
+    history = [event.text for event in server.instance(instance_id).history]
+    assert "approved by KEYEXAMPLE\\second" in history
