@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from kf_provider.auth import ClientCredentials, Credentials, credentials
-from kf_provider.client import Client, Transport
+from kf_provider.client import Client
 from kf_provider.errors import (
     NoAnswerError,
     RedirectError,
@@ -26,6 +26,7 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 from kf_provider.settings import Settings, load_settings
+from kf_provider.transport import Transport
 
 from .loopback import ID, Loopback, Reply, Seen, running
 

@@ -20,6 +20,7 @@ LAYERS = [
     {"models"},
     {"settings"},
     {"auth"},
+    {"transport"},
     {"client"},
     {"verdict"},
     {"watcher"},
@@ -40,7 +41,8 @@ ENTRANCES = {"__init__", "__main__"}
 RESERVED = {
     "pulumi": {"program", "provider", "functions", "instance", "approval"},
     "pulumi_policy": {"policy"},
-    "requests": {"auth", "client"},
+    "requests": {"auth", "transport"},
+    "urllib3": {"transport"},
 }
 
 
@@ -105,7 +107,7 @@ def test_imports_go_downwards(file: Path) -> None:
 @pytest.mark.parametrize("file", modules(), ids=lambda file: file.stem)
 def test_reserved_packages(file: Path) -> None:
     """
-    Pulumi is known to the modules that run inside Pulumi, HTTP to the client and its authentication, to nothing else.
+    Pulumi is known to the modules that run inside Pulumi, HTTP to transport and authentication, to nothing else.
     """
     strangers = [
         found
