@@ -2,25 +2,32 @@
 A Keyfactor Command to try things on: its workflow API in memory, on a loopback port. Needs the extra `sandbox`.
 
 It imports nothing from the rest of the package, so that it can disagree with it.
+
+Names are imported when they are used: the pytest plugin in this package is loaded in every run of pytest where
+kf-provider is installed, and must cost nothing there.
 """
 
-from .accounts import Account, CredentialKind, Permission
-from .certificates import ServerCertificate
-from .dialect import Dialect
-from .faults import FaultKind, FaultRule, Phase, RetryAfter
-from .journal import Endpoint, RequestRecord
-from .report import Polls, Report
-from .sandbox import Sandbox
-from .workflow import (
-    DefinitionNotFoundError,
-    Instance,
-    InstanceNotFoundError,
-    NotAllowedError,
-    NotAwaitedError,
-    Status,
-    WorkflowError,
-    WrongStatusError,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .accounts import Account, CredentialKind, Permission
+    from .certificates import ServerCertificate
+    from .dialect import Dialect
+    from .faults import FaultKind, FaultRule, Phase, RetryAfter
+    from .journal import Endpoint, RequestRecord
+    from .report import Polls, Report
+    from .sandbox import Sandbox
+    from .workflow import (
+        DefinitionNotFoundError,
+        Instance,
+        InstanceNotFoundError,
+        NotAllowedError,
+        NotAwaitedError,
+        Status,
+        WorkflowError,
+        WrongStatusError,
+    )
 
 __all__ = [
     "Account",
@@ -46,3 +53,40 @@ __all__ = [
     "WorkflowError",
     "WrongStatusError",
 ]
+
+_HOMES: Final = {
+    "Account": "accounts",
+    "CredentialKind": "accounts",
+    "DefinitionNotFoundError": "workflow",
+    "Dialect": "dialect",
+    "Endpoint": "journal",
+    "FaultKind": "faults",
+    "FaultRule": "faults",
+    "Instance": "workflow",
+    "InstanceNotFoundError": "workflow",
+    "NotAllowedError": "workflow",
+    "NotAwaitedError": "workflow",
+    "Permission": "accounts",
+    "Phase": "faults",
+    "Polls": "report",
+    "Report": "report",
+    "RequestRecord": "journal",
+    "RetryAfter": "faults",
+    "Sandbox": "sandbox",
+    "ServerCertificate": "certificates",
+    "Status": "workflow",
+    "WorkflowError": "workflow",
+    "WrongStatusError": "workflow",
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """
+        Import one of the public names (PEP 562).
+        """
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
