@@ -2,22 +2,22 @@
 The only file that waits: one watcher for each event loop, server and identity.
 
 It knows nothing of Pulumi. The gate in a Pulumi program and the command line wait by the same code. All times are in
-seconds, on a monotonic clock.
+seconds, on the event loop's clock, which is monotonic.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import threading
-import time
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from .client import Client
-from .errors import KeyfactorError, NotFoundError, RequestError
+from .errors import ForbiddenError, KeyfactorError, NotFoundError, RequestError
 from .models import Instance, InstanceSummary, Status
 from .schedule import heartbeat_interval, next_look, spoken
 from .settings import Settings
@@ -27,6 +27,12 @@ REQUESTS_IN_FLIGHT: Final = 5
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
 SHORTEST_REQUEST_TIMEOUT: Final = 10.0
+
+TICK_SECONDS: Final = 2.0  # looks are due on the ticks of a clock, so that those of many waits fall together
+GATHER_SECONDS: Final = 0.05
+PAGE_SIZE: Final = 50  # how many ids one list request names
+SMALLER: Final = {50: 20, 20: 1}  # after a refusal: IIS refuses a query of over 2,048 bytes unless told otherwise
+LIST_FAILURES: Final = 3  # so many in a row, and one GET tells whether it is the server or its list
 
 Result = TypeVar("Result")
 
@@ -40,31 +46,45 @@ class Server(Protocol):
     def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance: ...
 
     def list_workflow_instances(
-        self, *, query: str | None = None, timeout: float | None = None
+        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
     ) -> list[InstanceSummary]: ...
+
+
+def start_daemon(run: Callable[[], None]) -> None:
+    """
+    Run it in a thread of its own that nobody joins.
+
+    The interpreter joins a ThreadPoolExecutor at exit: a server that never answers would hold the program that Ctrl-C
+    ended.
+    """
+    threading.Thread(target=run, name="kf_provider", daemon=True).start()
 
 
 class Watcher:
     """
-    Owns every wait at one server: its threads, and how many requests are in flight.
+    Owns every wait at one server.
 
-    Threads are daemons, one for each request: the interpreter joins a ThreadPoolExecutor at exit, and a server that
-    never answers would hold the program that Ctrl-C ended.
+    Waits whose looks fall on one tick share list requests, of at most 50 ids; only an instance that has changed is read
+    whole. A server that refuses such a list, ignores the query, or hides it from this user gets one GET for each id
+    from then on. At most five requests are in flight.
     """
 
     def __init__(
         self,
         server: Server,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         luck: Callable[[], float] = random.random,
+        start: Callable[[Callable[[], None]], None] = start_daemon,
     ) -> None:
         self._server = server
-        self._clock = clock
-        self._sleep = sleep
-        self._luck = luck
+        self._start = start
         self._in_flight = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
+        # Drawn once: the waits of one process fall together, those of many processes do not.
+        self._luck, self._phase = luck(), luck() * TICK_SECONDS
+        self._page_size = PAGE_SIZE  # 1: each look is a GET
+        self._list_failures = 0
+        self._gathering: dict[str, _Look] = {}
+        self._pages: set[asyncio.Task[None]] = set()
 
     async def wait(
         self,
@@ -85,18 +105,17 @@ class Watcher:
 
         Never raises for what the server says or fails to say: the verdict carries it.
         """
-        wait = _Wait(self._server.settings, started=self._clock(), timeout=timeout, may_be_new=may_be_new)
+        now = asyncio.get_running_loop().time
+        wait = _Wait(self._server.settings, started=now(), timeout=timeout, may_be_new=may_be_new)
         while True:
-            left = wait.deadline - self._clock()
-            patience = min(self._server.settings.request_timeout, max(left, SHORTEST_REQUEST_TIMEOUT))
+            asked = now()
+            patience = min(self._server.settings.request_timeout, max(wait.deadline - asked, SHORTEST_REQUEST_TIMEOUT))
             retry_after = None
             try:
-                look = partial(self._server.get_workflow_instance, instance_id, timeout=patience)
-                instance = await self.call(look)
+                instance = await self._look(instance_id, wait.latest, patience)
                 verdict = wait.answered(instance, expect=expect)
                 if follow_restarts and instance.status == Status.CANCELED_FOR_RESTART:
-                    search = partial(find_successor, self._server, instance, timeout=patience)
-                    successor = await self.call(search)
+                    successor = await self.call(partial(find_successor, self._server, instance, timeout=patience))
                     if isinstance(successor, InstanceSummary):
                         report(f"was restarted; goes on as {successor.instance_id}")
                         instance_id = successor.instance_id
@@ -104,17 +123,98 @@ class Watcher:
                         continue
                     verdict = successor or Verdict(instance=instance, is_pending=True)
             except RequestError as error:
-                verdict = wait.failed(error, self._clock())
+                verdict = wait.failed(error, now())
                 retry_after = error.retry_after
             except KeyfactorError as error:
                 verdict = Verdict(problem=str(error))
-            now = self._clock()
-            if not verdict.is_pending or now >= wait.deadline:
+            if not verdict.is_pending or now() >= wait.deadline:
                 return verdict
-            if text := wait.news(now):
+            due = self._due(asked, waited=asked - wait.started, retry_after=retry_after, deadline=wait.deadline)
+            if text := wait.news(now(), next_look_in=due - now()):
                 report(text)
-            left = wait.deadline - now
-            await self._sleep(next_look(now - wait.started, left=left, luck=self._luck(), retry_after=retry_after))
+            await asyncio.sleep(due - now())
+
+    def _due(self, asked: float, *, waited: float, retry_after: float | None, deadline: float) -> float:
+        """
+        When to look again: on a tick, never before the server wants it, and at the deadline at the latest.
+        """
+        now = asyncio.get_running_loop().time()
+        due = asked + next_look(waited, left=math.inf, luck=self._luck)
+        if retry_after is not None:
+            due = max(due, now + retry_after)
+        # A hair before a tick is that tick: the last look began a hair late.
+        ticks = math.ceil((due - self._phase) / TICK_SECONDS - 0.05)
+        return min(max(ticks * TICK_SECONDS + self._phase, now), deadline)
+
+    async def _look(self, instance_id: str, latest: Instance | None, timeout: float) -> Instance:  # noqa: ASYNC109
+        """
+        The instance as it is now, asked together with others that are due; `latest` is what is known of it.
+        """
+        if latest is None or self._page_size == 1:
+            return await self.call(partial(self._server.get_workflow_instance, instance_id, timeout=timeout))
+        if not self._gathering:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._send_gathered)
+        look = self._gathering.setdefault(instance_id, _Look(latest, timeout))
+        return await asyncio.shield(look.answer)
+
+    def _send_gathered(self) -> None:
+        looks, self._gathering = list(self._gathering.items()), {}
+        for first in range(0, len(looks), self._page_size):
+            page = asyncio.ensure_future(self._ask(dict(looks[first : first + self._page_size]), self._page_size))
+            self._pages.add(page)  # the loop itself keeps no task alive
+            page.add_done_callback(self._pages.discard)
+
+    async def _ask(self, looks: Mapping[str, _Look], page_size: int) -> None:
+        """
+        Answer each look: from one list request what has not changed, by a GET the rest.
+        """
+        try:
+            rows = await self._list(looks, page_size) if len(looks) > 1 else {}
+        except Exception as error:  # whatever it is, those who wait for it are told
+            for look in looks.values():
+                look.fail(error)
+            return
+        unread = []
+        for instance_id, look in looks.items():
+            row = rows.get(instance_id)
+            if row is not None and not _has_changed(row, look.latest):
+                look.answer.set_result(look.latest)
+            else:
+                unread.append(self._read(instance_id, look))
+        await asyncio.gather(*unread)
+
+    async def _list(self, looks: Mapping[str, _Look], page_size: int) -> dict[str, InstanceSummary]:
+        """
+        The rows of these instances by id; none of them when the server's list is of no use.
+        """
+        timeout = min(look.timeout for look in looks.values())
+        query = " OR ".join(f'Id -eq "{instance_id}"' for instance_id in looks)
+        ask = partial(self._server.list_workflow_instances, query=query, limit=len(looks), timeout=timeout)
+        try:
+            rows = await self.call(ask)
+        except RequestError as error:
+            if not error.is_transient:
+                self._page_size = min(self._page_size, SMALLER.get(page_size, 1))
+                return {}
+            self._list_failures += 1
+            if self._list_failures % LIST_FAILURES == 0:
+                # Raises the GET's own error when the server is down as a whole.
+                await self.call(partial(self._server.get_workflow_instance, next(iter(looks)), timeout=timeout))
+                self._page_size = 1
+                return {}
+            raise
+        self._list_failures = 0
+        if any(row.instance_id not in looks for row in rows):
+            self._page_size = 1  # the query was ignored
+            return {}
+        return {row.instance_id: row for row in rows}
+
+    async def _read(self, instance_id: str, look: _Look) -> None:
+        ask = partial(self._server.get_workflow_instance, instance_id, timeout=look.timeout)
+        try:
+            look.answer.set_result(await self.call(ask))
+        except Exception as error:  # as above
+            look.fail(error)
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """
@@ -143,8 +243,23 @@ class Watcher:
                 except RuntimeError:
                     return  # the loop is closed: the program has ended, and nobody waits for the answer
 
-            threading.Thread(target=run, name="kf_provider", daemon=True).start()
+            self._start(run)
             return await future
+
+
+class _Look:
+    """
+    One instance that is being asked about, by all its waits together.
+    """
+
+    def __init__(self, latest: Instance, timeout: float) -> None:
+        self.latest = latest
+        self.timeout = timeout
+        self.answer: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: Exception) -> None:
+        self.answer.set_exception(error)
+        self.answer.exception()  # its waits may have been cancelled
 
 
 class _Wait:
@@ -184,20 +299,32 @@ class _Wait:
             may_pass = error.is_transient
             budget = FIRST_ANSWER_SECONDS if self.latest is None else self._settings.outage_seconds
             self._trouble = f"no answer for {spoken(lasted)}"
-        if not may_pass or lasted >= budget or now >= self.deadline:
-            return Verdict(instance=self.latest, problem=str(error))
-        return Verdict(instance=self.latest, is_pending=True)
+        if may_pass and lasted < budget and now < self.deadline:
+            return Verdict(instance=self.latest, is_pending=True)
+        text = str(error)
+        if self.latest is not None and isinstance(error, ForbiddenError | NotFoundError):
+            text += (
+                "; it was seen before, so it was deleted, or your identity can no longer see this instance: one that "
+                "may only read what is assigned to it loses sight of what it has signed (grant ReadAll, or "
+                "/workflows/instances/read/)"
+            )
+        return Verdict(instance=self.latest, problem=text)
 
-    def news(self, now: float) -> str | None:
+    def news(self, now: float, *, next_look_in: float) -> str | None:
         """
         What to tell people, when there is something new or the silence has grown long.
         """
         standing = progress(self.latest) if self.latest is not None else "waits for the server"
         topic = f"{standing}; trouble" if self._trouble else standing
-        if topic == self._told and now - self._silent_since < heartbeat_interval(now - self.started):
+        is_new = topic != self._told
+        if not is_new and now - self._silent_since < heartbeat_interval(now - self.started):
             return None
         self._told, self._silent_since = topic, now
-        return f"{standing}; {self._trouble}" if self._trouble else standing
+        if self._trouble:
+            return f"{standing}; {self._trouble}"
+        if is_new:
+            return standing
+        return f"{standing}, for {spoken(now - self.started)}; next look in {spoken(math.ceil(next_look_in))}"
 
 
 def find_successor(
@@ -231,6 +358,15 @@ def find_successor(
             f"successor: {ids}; pass the id of the right one"
         )
     return found[0] if found else None
+
+
+def _has_changed(row: InstanceSummary, latest: Instance) -> bool:
+    # Signals and data are not in the row, but each signal sets LastModified (reference 10.3, table 659).
+    if row.last_modified is None or latest.last_modified is None:
+        return True
+    return row.last_modified > latest.last_modified or (
+        row.last_modified == latest.last_modified and row.status != latest.status
+    )
 
 
 def _is_older(instance: Instance, latest: Instance) -> bool:
