@@ -60,6 +60,15 @@ class AccountRequest(_RequestBody):
     role_ids: frozenset[int] = frozenset({PKI_ADMINISTRATORS})
 
 
+class TokensRequest(_RequestBody):
+    """
+    `lifetime_seconds` of the tokens that are given out from here on; `revoke` ends those that are out.
+    """
+
+    lifetime_seconds: float | None = Field(default=None, gt=0)
+    revoke: bool = False
+
+
 class Remark(_RequestBody):
     """
     What is said with an approval, a denial or a failure.
@@ -128,6 +137,7 @@ class ControlApi:
                 self._post(instance + "/complete", Remark, self._complete),
                 self._post(instance + "/purge", Remark, self._purge),
                 self._post("/accounts", AccountRequest, self._add_account),
+                self._post("/tokens", TokensRequest, self._set_tokens),
                 self._post("/advance", Advance, self._advance),
                 self._post("/faults", FaultsRequest, self._set_faults),
                 self._post("/reset", _RequestBody, self._reset),
@@ -211,6 +221,14 @@ class ControlApi:
             status_code=201,
         )
 
+    def _set_tokens(self, request: Request, body: TokensRequest) -> Response:
+        del request
+        if body.lifetime_seconds is not None:
+            self._state.accounts.token_lifetime_seconds = body.lifetime_seconds
+        if body.revoke:
+            self._state.accounts.revoke_tokens()
+        return JSONResponse({"lifetime_seconds": self._state.accounts.token_lifetime_seconds})
+
     def _advance(self, request: Request, body: Advance) -> Response:
         del request
         self._state.clock.advance(body.seconds)
@@ -238,7 +256,7 @@ class ControlApi:
         if body.unkind is not None:
             plan += unkind_rules(body.unkind)
         if body.seed is not None or plan:
-            faults.replace_plan(faults.seed if body.seed is None else body.seed, plan)
+            faults.replace_plan(body.seed, plan)
         for rule in body.rules:
             if rule.times is not None:
                 faults.add(rule)

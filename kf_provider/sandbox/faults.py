@@ -148,7 +148,7 @@ class Faults:
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        self._own_seed = self.seed = seed
         self.most_in_a_row = DEFAULT_MOST_IN_A_ROW
         self._switches: dict[str, FaultRule] = {}
         self._counted: list[tuple[FaultRule, int]] = []
@@ -183,11 +183,11 @@ class Faults:
         else:
             self._seeded.append(rule)
 
-    def replace_plan(self, seed: int, rules: Sequence[FaultRule]) -> None:
+    def replace_plan(self, seed: int | None, rules: Sequence[FaultRule]) -> None:
         """
-        Begin a seeded plan, in place of the one before.
+        Begin a seeded plan, in place of the one before; without a seed with the sandbox's own.
         """
-        self.seed = seed
+        self.seed = self._own_seed if seed is None else seed
         self._seeded = list(rules)
         self._asked.clear()
         self._in_a_row.clear()
@@ -242,7 +242,7 @@ class Faults:
         """
         self._switches.clear()
         self._counted.clear()
-        self.replace_plan(self.seed, [])
+        self.replace_plan(None, [])
         self._answered.clear()
         self._unauthorized.clear()
         self.most_in_a_row = DEFAULT_MOST_IN_A_ROW

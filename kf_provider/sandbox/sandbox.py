@@ -333,7 +333,7 @@ class Sandbox:
         Let about `rate` of the requests meet a fault that a patient client survives, by the sandbox's seed.
         """
         with self._state.lock:
-            self._state.faults.replace_plan(self.seed, unkind_rules(rate))
+            self._state.faults.replace_plan(None, unkind_rules(rate))
 
     def clear_faults(self) -> None:
         """

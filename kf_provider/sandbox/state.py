@@ -52,6 +52,7 @@ class SandboxState:
         self.accounts = Accounts(now=self.clock.now)
         self.owner = self.accounts.add(DEFAULT_USERNAME, client_id=DEFAULT_CLIENT_ID)
         self.faults = Faults(seed)
+        self._seed = seed
         self.journal = Journal(now=self.clock.now)
         self._start_again()
 
@@ -167,7 +168,7 @@ class SandboxState:
         return UUID(int=self._random.getrandbits(128), version=4)
 
     def _start_again(self) -> None:
-        self._random = random.Random(self.faults.seed)  # noqa: S311 - must be repeatable, and protects nothing
+        self._random = random.Random(self._seed)  # noqa: S311 - must be repeatable, and protects nothing
         self.machine = WorkflowMachine(now=self.clock.now, new_id=self.new_id)
         self._enrollment_definitions: dict[tuple[ApprovalStep, ...], Definition] = {}
         self._enrollment_definition(ONE_APPROVAL)

@@ -88,8 +88,10 @@ def test_faults(server: Sandbox, client: httpx.Client, control: httpx.Client) ->
     """
     control.post("/faults", json={"fail_next": {"count": 1, "status": 500}, "rules": [{"kind": "forbidden"}]})
     statuses = [client.get("/Workflow/Instances").status_code for _ in range(2)]
-    control.post("/faults", json={"outage": True})
-    assert server.outage
+    for switch in ("outage", "hang"):
+        for on in (True, False):
+            control.post("/faults", json={switch: on})
+            assert getattr(server, switch) == on
     cleared = control.post("/faults", json={"clear": True}).json()
 
     assert statuses == [500, 403]
@@ -164,3 +166,35 @@ def test_account(server: Sandbox, control: httpx.Client) -> None:
     assert response.status_code == 204
     history = [event.text for event in server.instance(instance_id).history]
     assert "approved by KEYEXAMPLE\\second" in history
+
+
+def test_tokens(server: Sandbox, control: httpx.Client) -> None:
+    """
+    Lifetime and revocation, from outside.
+    """
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": server.client_id,
+        "client_secret": server.client_secret,
+    }
+    assert control.post("/tokens", json={"lifetime_seconds": 30}).json() == {"lifetime_seconds": 30}
+    answer = httpx.post(server.token_url, data=form, trust_env=False).json()
+    control.post("/tokens", json={"revoke": True})
+    headers = {"authorization": f"Bearer {answer['access_token']}", "x-keyfactor-requested-with": "APIClient"}
+
+    response = httpx.get(f"{server.url}/KeyfactorAPI/Workflow/Instances", headers=headers, trust_env=False)
+
+    assert (answer["expires_in"], response.status_code) == (30, 401)
+
+
+def test_seed_of_a_plan_is_not_the_seed_of_ids(server: Sandbox, control: httpx.Client) -> None:
+    """
+    A reset gives the sandbox's own seed back, to plans and ids.
+    """
+    first = server.start_enrollment()
+    assert control.post("/faults", json={"seed": 99}).json()["seed"] == 99
+
+    control.post("/reset")
+
+    assert server.start_enrollment() == first
+    assert control.get("/journal").json()["seed"] == 7

@@ -4,6 +4,7 @@ Faults: what each does, and that a plan is the same for the same seed.
 
 import email.utils
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -97,6 +98,51 @@ def test_slow_body(server: Sandbox, client: httpx.Client, path: str) -> None:
     assert time.monotonic() - before >= 0.2
     assert response.json()["Status"] == "Suspended"
     assert int(response.headers["content-length"]) == len(response.content)
+
+
+def test_slow_answer_without_body(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    A slow 204 is a 204.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.SLOW_BODY, times=1, delay_seconds=0))
+
+    assert client.post(path + "/Stop").status_code == 204
+    assert client.get(path).json()["Status"] == "Rejected"
+
+
+def test_slow_body_does_not_hold_the_sandbox_up(capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    A body that would take a minute ends with the sandbox, without a word.
+    """
+    errors: list[Exception] = []
+
+    def read(server: Sandbox, path: str) -> None:
+        with connect(server) as patient:
+            try:
+                patient.get(path, timeout=60)
+            except httpx.TransportError as exc:
+                errors.append(exc)
+
+    with Sandbox() as server:
+        server.add_fault(FaultRule(kind=FaultKind.SLOW_BODY, delay_seconds=60))
+        thread = threading.Thread(target=read, args=(server, f"/Workflow/Instances/{server.start_enrollment()}"))
+        thread.start()
+        server.wait_for_journal(lambda records: bool(records) and records[0].status == 200)
+        before = time.monotonic()
+    thread.join(10)
+
+    assert time.monotonic() - before < 2
+    assert len(errors) == 1
+    assert capfd.readouterr().err == ""
+
+
+def test_unknown_status_of_something_else(server: Sandbox, client: httpx.Client) -> None:
+    """
+    An error stays what it is.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.UNKNOWN_STATUS, times=1))
+
+    assert client.get("/Workflow/Instances/7").json()["ErrorCode"] == "0xA0110002"
 
 
 def test_redirect(server: Sandbox, client: httpx.Client, path: str) -> None:
