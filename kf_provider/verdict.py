@@ -58,7 +58,7 @@ def judge(
         case Status.RUNNING | Status.SUSPENDED:
             return Verdict(instance=instance, is_pending=True)
         case Status.REJECTED:
-            return _problem(instance, f"is Rejected{where}; start a new request and pass its id")
+            return _problem(instance, f"{_rejection(instance)}{where}; start a new request and pass its id")
         case Status.FAILED:
             why = f": {instance.status_message}" if instance.status_message else ""
             return _problem(
@@ -166,6 +166,15 @@ def _same(found: object, expected: object) -> bool:
             and all(_same(one, other) for one, other in zip(found, expected, strict=True))
         )
     return found == expected
+
+
+def _rejection(instance: Instance) -> str:
+    # Both a denial and a stop leave Rejected. A denial is a signal that was received; the message is free text.
+    if not instance.signals:
+        return "is Rejected"
+    if any(signal.signal_received for signal in instance.signals):
+        return "is Rejected by an approver"
+    return "is Rejected, stopped before anyone answered,"
 
 
 def _step(instance: Instance) -> str | None:

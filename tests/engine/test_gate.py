@@ -74,7 +74,14 @@ def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pen
 
 @pytest.mark.parametrize(
     ("act", "text"),
-    [("deny", 'is Rejected at "Manager approval"'), ("stop", "is Rejected"), ("fail", "is Failed")],
+    [
+        ("deny", 'is Rejected by an approver at "Manager approval"; start a new request and pass its id'),
+        ("stop", 'is Rejected, stopped before anyone answered, at "Manager approval"; start a new request'),
+        ("fail", 'is Failed at "Manager approval"; restart it in Keyfactor, or start a new request'),
+        ("restart", "was restarted in Keyfactor, and a restart gets a new id; pass that id, or set follow_restarts"),
+        ("forbid", "0xA0140002"),
+        ("purge", "was not found"),  # after a minute: it was seen before
+    ],
 )
 def test_refused_while_waiting(new_stack: NewStack, server: Sandbox, pending: str, act: str, text: str) -> None:
     """
@@ -85,10 +92,13 @@ def test_refused_while_waiting(new_stack: NewStack, server: Sandbox, pending: st
     stack.wait_for("Suspended")
 
     getattr(server, act)(pending)
-    run = stack.end(update, within=15)
+    run = stack.end(update, within=80 if act == "purge" else 15)
 
     assert run.code != 0
-    assert f"error: {kind('web')} has a problem: workflow instance {pending} {text}" in run.text
+    error = next(line for line in run.text.splitlines() if f"error: {kind('web')} has a problem: " in line)
+    assert text in error
+    assert pending in error or act == "forbid"
+    assert ("your identity can no longer see this instance" in error) == (act in ("forbid", "purge"))
     assert "Traceback" not in run.text
     assert stack.resource("after") is None
 

@@ -24,23 +24,31 @@ def instance(**fields: Any) -> Instance:
         ("Rejected", f'workflow instance {ID} is Rejected at "Manager approval"; start a new request and pass its id'),
         (
             "Failed",
-            (f'workflow instance {ID} is Failed at "Manager approval": CA is down; '
-            "restart it in Keyfactor, or start a new request, and pass the new id"),
+            (
+                f'workflow instance {ID} is Failed at "Manager approval": CA is down; '
+                "restart it in Keyfactor, or start a new request, and pass the new id"
+            ),
         ),
         (
             "CanceledForRestart",
-            (f"workflow instance {ID} was restarted in Keyfactor, and a restart gets a new id; "
-            "pass that id, or set follow_restarts=True"),
+            (
+                f"workflow instance {ID} was restarted in Keyfactor, and a restart gets a new id; "
+                "pass that id, or set follow_restarts=True"
+            ),
         ),
         (
             3,
-            (f"workflow instance {ID} has the status number 3, and no source says what it means; "
-            'name it in keyfactor:statusNames or KEYFACTOR_STATUS_NAMES, for example {"3": "Complete"}'),
+            (
+                f"workflow instance {ID} has the status number 3, and no source says what it means; "
+                'name it in keyfactor:statusNames or KEYFACTOR_STATUS_NAMES, for example {"3": "Complete"}'
+            ),
         ),
         (
             "Sleeping",
-            (f"workflow instance {ID} has the status 'Sleeping', which is none of Keyfactor's; "
-            "look at the instance in Keyfactor Command"),
+            (
+                f"workflow instance {ID} has the status 'Sleeping', which is none of Keyfactor's; "
+                "look at the instance in Keyfactor Command"
+            ),
         ),
         (
             None,
@@ -54,6 +62,22 @@ def test_problem(status: str | int | None, problem: str) -> None:
     """
 
     assert problem == judge(instance(Status=status, StatusMessage="CA is down")).problem
+
+
+@pytest.mark.parametrize(
+    ("received", "text"),
+    [
+        ([True, False], 'is Rejected by an approver at "Manager approval"'),
+        ([False, False], 'is Rejected, stopped before anyone answered, at "Manager approval"'),
+    ],
+)
+def test_denied_or_stopped(received: list[bool], text: str) -> None:
+    """
+    A denial is told from a stop by the signals: the message is free text and is not read.
+    """
+    signals = [{"SignalReceived": is_in} for is_in in received]
+
+    assert text in (judge(instance(Status="Rejected", Signals=signals)).problem or "")
 
 
 @pytest.mark.parametrize("status", ["Running", "Suspended", "suspended"])
@@ -102,8 +126,10 @@ def test_failure_message_is_cut() -> None:
         ([False, True], 'Suspended at "Manager approval", 1 of 2 signals'),
         (
             [True, True],
-            ('Suspended at "Manager approval", all 2 signals received: '
-            "Keyfactor moves it on, by its daily job at the latest"),
+            (
+                'Suspended at "Manager approval", all 2 signals received: '
+                "Keyfactor moves it on, by its daily job at the latest"
+            ),
         ),
     ],
 )
