@@ -11,7 +11,7 @@ class Dialect(StrEnum):
     """
     The version of Keyfactor Command, as far as it shows on the wire.
 
-    Command 10: PascalCase, times without a zone, SANs as a list of pairs, permissions by name, no nulls.
+    Command 10: PascalCase, fractions of a second without zeros at the end, SANs as a list of pairs, no nulls.
     Command 11: camelCase, the zero GUID for the step of a finished instance, permissions by path, nulls.
     Command 25 (and 24.4): PascalCase, nulls.
 

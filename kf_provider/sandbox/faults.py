@@ -37,6 +37,7 @@ class FaultKind(StrEnum):
     REDIRECT = "redirect"
     STALE = "stale"
     UNKNOWN_STATUS = "unknown_status"
+    NO_ZONE = "no_zone"
     LOCK_STALL = "lock_stall"
     TOKEN_EXPIRY = "token_expiry"  # noqa: S105 - the name of a fault
     FORBIDDEN = "forbidden"
@@ -68,6 +69,7 @@ class Phase(StrEnum):
 _ENDPOINTS_OF: Final = {
     FaultKind.STALE: READS,
     FaultKind.UNKNOWN_STATUS: READS,
+    FaultKind.NO_ZONE: READS,
     FaultKind.LOCK_STALL: frozenset({Endpoint.SIGNAL}),
 }
 

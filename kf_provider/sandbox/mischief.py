@@ -8,11 +8,11 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -97,7 +97,12 @@ def spoil(fault: FaultRule, response: Response) -> Response:
             slow.raw_headers = response.raw_headers
             return slow
         case FaultKind.UNKNOWN_STATUS if response.status_code == 200:
-            return _with_body(response, KeyfactorJson(_with_unknown_status(json.loads(body))).body)
+            return _with_body(response, KeyfactorJson(_rewritten(json.loads(body), "status", _unknown)).body)
+        case FaultKind.NO_ZONE if response.status_code == 200:
+            content = json.loads(body)
+            for name in ("startdate", "lastmodified"):
+                content = _rewritten(content, name, _without_zone)
+            return _with_body(response, KeyfactorJson(content).body)
     return response
 
 
@@ -151,16 +156,18 @@ async def _slowly(body: bytes, delay_seconds: float) -> AsyncIterator[bytes]:
     yield body[half:]
 
 
-def _with_unknown_status(content: object) -> object:
+def _rewritten(content: Any, name: str, rewrite: Callable[[Any], Any]) -> Any:
     """
-    The JSON with every instance's status replaced by one that no documentation has.
+    The JSON of an instance, or of a list of them, with one field (a name in lower case) of each rewritten.
     """
     if isinstance(content, list):
-        return [_with_unknown_status(row) for row in content]
-    if isinstance(content, dict):
-        return {name: _unknown(status) if name.lower() == "status" else status for name, status in content.items()}
-    return content
+        return [_rewritten(row, name, rewrite) for row in content]
+    return {key: rewrite(value) if key.lower() == name else value for key, value in content.items()}
 
 
-def _unknown(status: object) -> str | int:
+def _unknown(status: str | int) -> str | int:
     return UNKNOWN_STATUS_NUMBER if isinstance(status, int) else UNKNOWN_STATUS_WORD
+
+
+def _without_zone(moment: str | None) -> str | None:
+    return moment and moment.removesuffix("Z")

@@ -203,7 +203,9 @@ class Wire:
 
     def _timestamp(self, moment: datetime) -> str:
         text = timestamp(moment)
-        return text.removesuffix("Z").rstrip("0").rstrip(".") if self.dialect is Dialect.COMMAND_10 else text
+        if self.dialect is not Dialect.COMMAND_10:
+            return text
+        return text.removesuffix("Z").rstrip("0").rstrip(".") + "Z"
 
 
 def timestamp(moment: datetime) -> str:

@@ -136,6 +136,20 @@ def test_slow_body_does_not_hold_the_sandbox_up(capfd: pytest.CaptureFixture[str
     assert capfd.readouterr().err == ""
 
 
+def test_no_zone(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    Times without Z, in instances and in lists; a time that is null stays so.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.NO_ZONE, times=3))
+    held = server.start_enrollment(held=True)
+
+    instances = [client.get(path).json(), client.get(f"/Workflow/Instances/{held}").json()]
+    instances += client.get("/Workflow/Instances", params={"QueryString": 'Status -eq "Suspended"'}).json()
+
+    assert [instance["StartDate"][-1].isdigit() for instance in instances] == [True] * 3
+    assert [instance["LastModified"] is None for instance in instances] == [False, True, False]
+
+
 def test_unknown_status_of_something_else(server: Sandbox, client: httpx.Client) -> None:
     """
     An error stays what it is.
