@@ -30,6 +30,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.alias_generators import to_camel
 
 from .errors import SettingsError
 from .models import canonical_status
@@ -38,27 +39,6 @@ from .schedule import duration_seconds
 T = TypeVar("T")
 AuthKind = Literal["access_token", "client_credentials", "basic"]
 
-CONFIG_KEYS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "hostname": "hostname",
-        "apiPath": "api_path",
-        "username": "username",
-        "password": "password",
-        "domain": "domain",
-        "clientId": "client_id",
-        "clientSecret": "client_secret",
-        "tokenUrl": "token_url",
-        "scopes": "scopes",
-        "audience": "audience",
-        "accessToken": "access_token",
-        "caCert": "ca_cert",
-        "skipVerify": "skip_verify",
-        "requestTimeout": "request_timeout",
-        "gates": "gates",
-        "outageSeconds": "outage_seconds",
-        "statusNames": "status_names",
-    }
-)
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "KEYFACTOR_HOSTNAME": "hostname",
@@ -83,23 +63,6 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
 )
 SECRET_FIELDS: Final = frozenset({"password", "client_secret", "access_token"})
 
-_PROFILE_KEYS: Final = {
-    "host": "hostname",
-    "port": "port",
-    "api_path": "api_path",
-    "username": "username",
-    "password": "password",
-    "domain": "domain",
-    "client_id": "client_id",
-    "client_secret": "client_secret",
-    "token_url": "token_url",
-    "scopes": "scopes",
-    "audience": "audience",
-    "access_token": "access_token",
-    "ca_cert_path": "ca_cert",
-    "skip_tls_verify": "skip_verify",
-}
-
 # The kinds of authentication, in the order in which Keyfactor's tools choose: what says that one is meant, what it
 # needs, and all that belongs to it.
 _IDENTIFYING: Final[Mapping[AuthKind, frozenset[str]]] = {
@@ -118,6 +81,9 @@ _CREDENTIALS: Final[Mapping[AuthKind, frozenset[str]]] = {
     "basic": frozenset({"username", "password", "domain"}),
 }
 _ALL_CREDENTIALS: Final = frozenset[str]().union(*_CREDENTIALS.values())
+_PROFILE_KEYS: Final = {"host": "hostname", "ca_cert_path": "ca_cert", "skip_tls_verify": "skip_verify"} | {
+    field: field for field in ("port", "api_path", *_ALL_CREDENTIALS)
+}
 
 
 def merge_sources(*sources: Mapping[str, T]) -> dict[str, T]:
@@ -231,18 +197,14 @@ def _seconds(value: object) -> object:
 
 def _scopes(value: object) -> object:
     if isinstance(value, str):
-        return (
-            _json(value, list)
-            if value.strip().startswith("[")
-            else [part for part in re.split(r"[,\s]+", value) if part]
-        )
+        return _json(value) if value.strip().startswith("[") else re.findall(r"[^,\s]+", value)
     return value
 
 
 def _status_names(value: object) -> object:
     if isinstance(value, str):
         if value.strip().startswith("{"):
-            value = _json(value, dict)
+            value = _json(value)
         else:
             pairs = [part.partition("=") for part in value.split(",") if part.strip()]
             value = {number.strip(): word.strip() for number, _, word in pairs}
@@ -253,14 +215,11 @@ def _status_names(value: object) -> object:
     return value
 
 
-def _json(text: str, kind: type) -> object:
+def _json(text: str) -> object:
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError:
-        value = None
-    if not isinstance(value, kind):
-        raise ValueError("is not JSON of the right form")  # noqa: TRY004 - pydantic collects ValueErrors
-    return value
+        raise ValueError("is not JSON") from None
 
 
 class Settings(BaseModel):
@@ -346,6 +305,9 @@ class Settings(BaseModel):
         raise TypeError("settings hold credentials and are not pickled: load them where they are used")
 
 
+CONFIG_KEYS: Final[Mapping[str, str]] = MappingProxyType({to_camel(field): field for field in Settings.model_fields})
+
+
 def load_settings(config: Mapping[str, object] | None = None, /, **explicit: object) -> Settings:
     """
     The settings out of explicit arguments, the stack's configuration, the environment, the profile file and defaults.
@@ -371,9 +333,8 @@ def load_settings(config: Mapping[str, object] | None = None, /, **explicit: obj
     merged = merge_sources(
         *(_with_port({field: value for field, value in source.items() if not _is_unset(value)}) for source in sources)
     )
-    if "hostname" in merged:
-        merged = _with_port(merged)
-    merged.pop("port", None)
+    merged = _with_port(merged)
+    merged.pop("port", None)  # of no host
     try:
         return Settings.model_validate(merged)
     except ValidationError as invalid:
@@ -401,10 +362,9 @@ def _with_port(source: Mapping[str, object]) -> dict[str, object]:
     hostname = joined.get("hostname")
     if isinstance(hostname, str) and (port := str(joined.pop("port", "") or "").strip()) not in ("", "0"):
         address = hostname.strip().rstrip("/")
-        with_scheme = address if "://" in address else f"https://{address}"
         try:
-            if urlsplit(with_scheme).port is None:
-                parts = urlsplit(with_scheme)
+            parts = urlsplit(address if "://" in address else f"https://{address}")
+            if parts.port is None:
                 joined["hostname"] = parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
         except ValueError:
             pass  # an odd host name gets its own complaint, from Settings
@@ -414,15 +374,16 @@ def _with_port(source: Mapping[str, object]) -> dict[str, object]:
 def _with_domain(named: dict[str, object]) -> dict[str, object]:
     # As Keyfactor's tools: `user@domain` and `DOMAIN\user` win over a domain of its own.
     username = named.get("username")
-    if isinstance(username, str):
-        for separator, domain_first in (("\\", True), ("@", False)):
-            left, found, right = username.strip().partition(separator)
-            if found:
-                if not left or not right or separator in right:
-                    raise ValueError(f"{_ways('username')} is not of the form DOMAIN\\user or user@domain")
-                domain, user = (left, right) if domain_first else (right, left)
-                return named | {"domain": domain, "username": user}
-    return named
+    if not isinstance(username, str):
+        return named
+    domain, found, user = username.strip().partition("\\")
+    if not found:
+        user, found, domain = username.strip().partition("@")
+    if not found:
+        return named
+    if not domain or not user or found in domain + user:
+        raise ValueError(f"{_ways('username')} is not of the form DOMAIN\\user or user@domain")
+    return named | {"domain": domain, "username": user}
 
 
 def _missing(named: Mapping[str, object]) -> str | None:
