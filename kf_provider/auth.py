@@ -8,12 +8,13 @@ issue 260, open since 2017), and Authlib drops the audience on renewal (its issu
 from __future__ import annotations
 
 import base64
+import math
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final
 from urllib.parse import quote_plus, urlsplit
 
 import requests
@@ -22,42 +23,23 @@ from requests.auth import AuthBase
 
 from .errors import NoAnswerError, SettingsError, StatusError, UnauthorizedError, UnavailableError, UnusableAnswerError
 from .settings import Settings
+from .transport import Answer, Transport, json_of
 
 _BEARER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")  # anything else would end the header, or start another
 _LONGEST_MARGIN: Final = 60.0
 _LONGEST_QUOTE: Final = 200
 
 
-class TokenAnswer(NamedTuple):
-    """
-    What a token endpoint says: the body is {} when it is not a JSON object.
-    """
-
-    status_code: int
-    body: Mapping[str, Any]
-    retry_after: float | None
-
-
-class TokenTransport(Protocol):
-    """
-    How a token is asked for; the client brings it, with its transport rules.
-    """
-
-    def post_form(self, url: str, form: Mapping[str, str], auth: AuthBase) -> TokenAnswer:
-        """
-        POST the form. Raises NoAnswerError, or UnusableAnswerError for a 200 that is not a JSON object.
-        """
-
-    def seconds_left(self) -> float:
-        """
-        The seconds until the request that needs the token must be over.
-        """
-
-
 class Credentials(AuthBase):
     """
-    Adds the Authorization header to a request. Safe to share between threads.
+    Adds an Authorization header to a request, always the same. Safe to share between threads.
+
+    `secrets` are what must not show.
     """
+
+    def __init__(self, header: str, *secrets: str) -> None:
+        self._header = header
+        self._secrets = secrets
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self.authorization()
@@ -67,7 +49,7 @@ class Credentials(AuthBase):
         """
         The value of the Authorization header.
         """
-        raise NotImplementedError
+        return self._header
 
     def renew(self, used: str) -> bool:  # noqa: ARG002 - what is fixed cannot be renewed
         """
@@ -75,58 +57,13 @@ class Credentials(AuthBase):
         """
         return False
 
-    def conceal(self, text: str) -> str:
+    def quoted(self, text: str) -> str:
         """
-        The text without our secrets, for what a server or proxy says about a request.
+        What a server or proxy says, on one line of at most 200 characters, without our secrets.
         """
-        for secret in sorted(filter(None, self.secrets()), key=len, reverse=True):
+        for secret in sorted(filter(None, self._secrets), key=len, reverse=True):
             text = text.replace(secret, "[secret]")
-        return text
-
-    def secrets(self) -> tuple[str, ...]:
-        """
-        What must not show.
-        """
-        raise NotImplementedError
-
-
-class BasicCredentials(Credentials):
-    """
-    `DOMAIN\\user` and a password, in UTF-8 (RFC 7617).
-    """
-
-    def __init__(self, username: str, password: str) -> None:
-        self._password = password
-        self._encoded = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
-
-    def authorization(self) -> str:
-        """
-        The value of the Authorization header.
-        """
-        return f"Basic {self._encoded}"
-
-    def secrets(self) -> tuple[str, ...]:
-        return self._encoded, self._password
-
-
-class BearerToken(Credentials):
-    """
-    An access token as it is, until the server refuses it.
-    """
-
-    def __init__(self, token: str) -> None:
-        self._token = token.strip()  # files and shells add a newline
-        if not _BEARER_TOKEN.fullmatch(self._token):
-            raise SettingsError("access_token (keyfactor:accessToken or KEYFACTOR_AUTH_ACCESS_TOKEN) is not a token")
-
-    def authorization(self) -> str:
-        """
-        The value of the Authorization header.
-        """
-        return f"Bearer {self._token}"
-
-    def secrets(self) -> tuple[str, ...]:
-        return (self._token,)
+        return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:_LONGEST_QUOTE]
 
 
 class ClientCredentials(Credentials):
@@ -137,13 +74,15 @@ class ClientCredentials(Credentials):
     """
 
     def __init__(
-        self, settings: Settings, transport: TokenTransport, *, clock: Callable[[], float] = time.monotonic
+        self, settings: Settings, transport: Transport, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._client_id = settings.client_id or ""
-        self._client_secret = _unwrapped(settings.client_secret)
+        client_secret = _unwrapped(settings.client_secret)
         self._url = settings.token_url or ""
         # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        self._client = BasicCredentials(quote_plus(self._client_id), quote_plus(self._client_secret))
+        self._client = _basic(quote_plus(self._client_id), quote_plus(client_secret))
+        self._lasting_secrets = (client_secret, *self._client._secrets)
+        super().__init__("", *self._lasting_secrets)
         self._form = {"grant_type": "client_credentials"}
         if settings.scopes:
             self._form["scope"] = " ".join(settings.scopes)
@@ -152,25 +91,24 @@ class ClientCredentials(Credentials):
         self._transport = transport
         self._clock = clock
         self._lock = threading.Lock()
-        self._token: str | None = None
-        self._good_until = 0.0
+        self._good_until = -math.inf
 
     def authorization(self) -> str:
         """
         The value of the Authorization header; asks for a token when there is none, or an old one.
         """
         with self._held_lock():
-            if self._token is None or self._clock() >= self._good_until:
-                self._token, self._good_until = self._fetch()
-            return f"Bearer {self._token}"
+            if self._clock() >= self._good_until:
+                self._fetch()
+            return self._header
 
     def renew(self, used: str) -> bool:
         """
         Give up the header value that got a 401: the next request asks for a token, unless another thread has.
         """
         with self._held_lock():
-            if used == f"Bearer {self._token}":
-                self._token = None
+            if used == self._header:
+                self._good_until = -math.inf
         return True
 
     @contextmanager
@@ -187,20 +125,29 @@ class ClientCredentials(Credentials):
     def _endpoint(self) -> str:
         return f"the token endpoint on {urlsplit(self._url).netloc}"
 
-    def _fetch(self) -> tuple[str, float]:
+    def _fetch(self) -> None:
         asked = self._clock()
-        answer = self._transport.post_form(self._url, self._form, self._client)
+        answer = self._transport.send("POST", self._url, form=self._form, auth=self._client)
+        try:
+            body = json_of(answer, self._endpoint)
+        except UnusableAnswerError:
+            if answer.status_code == 200:
+                raise
+            body = None
+        said = body if isinstance(body, dict) else {}
         if answer.status_code != 200:
-            raise self._refusal(answer)
-        token, kind = answer.body.get("access_token"), answer.body.get("token_type") or "Bearer"
+            raise self._refusal(answer, said)
+        token, kind = said.get("access_token"), said.get("token_type") or "Bearer"
         if not isinstance(token, str) or not _BEARER_TOKEN.fullmatch(token) or str(kind).lower() != "bearer":
             raise UnusableAnswerError(f"{self._endpoint} gave no bearer token: check the token URL")
-        return token, asked + _lifetime(answer.body.get("expires_in"))
+        self._header, self._secrets = f"Bearer {token}", (*self._lasting_secrets, token)
+        self._good_until = asked + _lifetime(said.get("expires_in"))
 
-    def _refusal(self, answer: TokenAnswer) -> StatusError:
-        code, text = (answer.body.get(name) for name in ("error", "error_description"))
-        code = self._quoted(code) if isinstance(code, str) else None
-        text = self._quoted(text) if isinstance(text, str) else None
+    def _refusal(self, answer: Answer, body: Mapping[str, object]) -> StatusError:
+        code, text = (
+            self.quoted(part) if isinstance(part := body.get(name), str) else None
+            for name in ("error", "error_description")
+        )
         said = ": ".join(part for part in (code, text) if part)
         status = f"{answer.status_code}{f', {said}' if said else ''}"
         error: type[StatusError] = StatusError
@@ -220,26 +167,28 @@ class ClientCredentials(Credentials):
             retry_after=answer.retry_after,
         )
 
-    def _quoted(self, text: str) -> str:
-        return " ".join("".join(sign if sign.isprintable() else " " for sign in self.conceal(text)).split())[
-            :_LONGEST_QUOTE
-        ]
 
-    def secrets(self) -> tuple[str, ...]:
-        return self._client_secret, *self._client.secrets(), self._token or ""
-
-
-def credentials(settings: Settings, transport: TokenTransport) -> Credentials:
+def credentials(settings: Settings, transport: Transport) -> Credentials:
     """
     The credentials that the settings name. Sends nothing yet.
     """
     match settings.auth_kind:
         case "access_token":
-            return BearerToken(_unwrapped(settings.access_token))
+            token = _unwrapped(settings.access_token).strip()  # files and shells add a newline
+            if not _BEARER_TOKEN.fullmatch(token):
+                raise SettingsError(
+                    "access_token (keyfactor:accessToken or KEYFACTOR_AUTH_ACCESS_TOKEN) is not a token"
+                )
+            return Credentials(f"Bearer {token}", token)
         case "client_credentials":
             return ClientCredentials(settings, transport)
         case "basic":
-            return BasicCredentials(settings.qualified_username, _unwrapped(settings.password))
+            return _basic(settings.qualified_username, _unwrapped(settings.password))
+
+
+def _basic(username: str, password: str) -> Credentials:
+    encoded = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")  # in UTF-8: RFC 7617
+    return Credentials(f"Basic {encoded}", encoded, password)
 
 
 def _unwrapped(secret: SecretStr | None) -> str:
@@ -252,5 +201,5 @@ def _lifetime(expires_in: object) -> float:
     try:
         seconds = float(expires_in)  # type: ignore[arg-type]  # anything else is caught below
     except (TypeError, ValueError):
-        return float("inf")
-    return max(seconds - min(_LONGEST_MARGIN, seconds / 5), 0.0)
+        return math.inf
+    return seconds - min(_LONGEST_MARGIN, seconds / 5)

@@ -6,11 +6,11 @@ Source: Keyfactor Command Web API reference, Workflow Instances; "Web API Common
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Final, NoReturn, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -28,9 +28,8 @@ from .errors import (
     UnusableAnswerError,
 )
 from .models import ErrorBody, Instance, InstanceSummary, canonical_status, parse_instance_id
-from .schedule import retry_after_seconds
 from .settings import Settings
-from .transport import LONGEST_QUOTE, Answer, Transport, json_of, one_line, page_title
+from .transport import Answer, Transport, json_of, page_title
 
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
 _LONGEST_CODE: Final = 40
@@ -78,7 +77,7 @@ class Client:
         """
         wanted = parse_instance_id(instance_id)
         what = f"workflow instance {wanted}"
-        answer = self._get(f"/{quote(wanted, safe='')}", what=what, timeout=timeout)
+        answer = self._get(f"/{wanted}", what=what, timeout=timeout)
         instance = self._parsed(Instance, json_of(answer, self.server), what)
         if instance.instance_id != wanted:
             raise UnusableAnswerError(
@@ -159,34 +158,29 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds credentials and connections and is not pickled: make one where it is used")
 
     def _pages(self, search: str, size: int, timeout: float | None) -> Iterator[list[InstanceSummary]]:
-        what = _THE_LIST
         received = 0
-        number = 1
-        while True:
+        for number in itertools.count(1):
             parameters = {"PageReturned": str(number), "ReturnLimit": str(size)}
             if search:
                 parameters["QueryString"] = search
-            answer = self._get("", parameters, what=what, timeout=timeout)
+            answer = self._get("", parameters, what=_THE_LIST, timeout=timeout)
             rows = json_of(answer, self.server)
             if not isinstance(rows, list):
-                raise UnusableAnswerError(f"{self.server} answered with something other than {what}")
-            yield [self._parsed(InstanceSummary, row, what) for row in rows]
+                raise UnusableAnswerError(f"{self.server} answered with something other than {_THE_LIST}")
+            yield [self._parsed(InstanceSummary, row, _THE_LIST) for row in rows]
             received += len(rows)
             total = answer.headers.get("x-total-count", "").strip()
             # A server with a smaller page than asked for is not done after its first one.
             is_last = received >= int(total) if total.isascii() and total.isdigit() else len(rows) < size
             if is_last or not rows:
                 return
-            number += 1
 
     def _get(
         self, path: str, parameters: Mapping[str, str] | None = None, *, what: str, timeout: float | None
@@ -240,7 +234,7 @@ class Client:
             error_code=code,
             keyfactor_message=message,
             is_transient=error is UnavailableError,
-            retry_after=retry_after_seconds(answer.headers.get("Retry-After")),
+            retry_after=answer.retry_after,
         )
 
     def _said(self, answer: Answer) -> tuple[str | None, str | None, str | None]:
@@ -250,18 +244,15 @@ class Client:
             body = ErrorBody.model_validate(json.loads(text))
         except (ValueError, RecursionError):
             body = ErrorBody()
-        code, message = (self._quoted(part or "") or None for part in (body.error_code, body.message))
-        words = None if code or message else self._quoted(page_title(text) or text)
+        code, message = (self._credentials.quoted(part or "") or None for part in (body.error_code, body.message))
+        words = None if code or message else self._credentials.quoted(page_title(text) or text)
         return code and code[:_LONGEST_CODE], message, words
-
-    def _quoted(self, text: str) -> str:
-        return self._credentials.conceal(one_line(text))[:LONGEST_QUOTE]
 
 
 def _search(query: str | None, conditions: Mapping[str, str | float | None]) -> str:
     parts = [f"{words} {_literal(words, value)}" for words, value in conditions.items() if value is not None]
-    if query is not None and query.strip():
-        parts.insert(0, f"({query.strip()})" if parts else query.strip())
+    if query := (query or "").strip():
+        parts.insert(0, f"({query})" if parts else query)
     return " AND ".join(parts)
 
 

@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,23 +27,22 @@ import requests
 import requests.utils
 import urllib3
 import urllib3.connection
+from requests import exceptions as theirs
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from .auth import TokenAnswer
 from .errors import NoAnswerError, RedirectError, RequestError, SettingsError, UnusableAnswerError
 from .schedule import retry_after_seconds
 from .settings import Settings, is_loopback
 
 LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed
-LONGEST_QUOTE: Final = 200  # characters of a body in a message
+_LONGEST_TITLE: Final = 200  # characters
 _LARGEST_ERROR_BODY: Final = 64 * 1024  # bytes; the rest is not read
 _CHUNK: Final = 16 * 1024  # bytes; small, so that little is uncompressed before it is counted
 _LONGEST_CONNECT: Final = 10.0  # seconds
 _LONGEST_TIMEOUT: Final = 86400.0  # seconds; a socket takes no number beyond the system's time
 _PASSING: Final = frozenset({502, 503, 504})
 _RETRY_PAUSE: Final = 0.2  # seconds, doubled each time
-_NO_COOKIES: Final = DefaultCookiePolicy(allowed_domains=[])
 
 
 class Answer(NamedTuple):
@@ -55,6 +54,13 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]  # without regard to case
     body: bytes
     authorization: str  # what the request was sent with
+
+    @property
+    def retry_after(self) -> float | None:
+        """
+        The seconds that the server asks to be left alone.
+        """
+        return retry_after_seconds(self.headers.get("Retry-After"))
 
 
 class Transport:
@@ -70,24 +76,19 @@ class Transport:
         self._session = _Session()
         # With trust_env, .netrc would replace our credentials, and REQUESTS_CA_BUNDLE our CA (psf/requests issue 3829).
         self._session.trust_env = False
-        self._session.verify = not settings.skip_verify
-        self._session.cookies.set_policy(_NO_COOKIES)
-        self._session.headers.clear()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update(
             {"User-Agent": _user_agent(), "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
         )
         adapter = _Adapter(_tls_context(settings))
-        self._session.adapters.clear()
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
+    def within(self, seconds: float) -> AbstractContextManager[None]:
         """
         All that this thread sends in the `with` block must be over after these seconds.
         """
-        with _DEADLINE.within(seconds):
-            yield
+        return _DEADLINE.within(seconds)
 
     def seconds_left(self) -> float:
         """
@@ -100,41 +101,20 @@ class Transport:
         GET, whatever the status; again after a connection error, a 502, 503 or 504, while time is left.
         """
         # urllib3's Retry would log a warning for each repetition, which a Pulumi program shows, and knows no deadline.
-        for attempt in range(self._retries + 1):
+        for attempt in range(self._retries):
             pause = _RETRY_PAUSE * 2**attempt
-            is_last = attempt == self._retries or pause >= _DEADLINE.left()
             try:
-                answer = self._send("GET", url, headers=headers, auth=auth)
+                answer = self.send("GET", url, headers=headers, auth=auth)
             except NoAnswerError as failed:
-                if is_last or not failed.is_transient or pause >= _DEADLINE.left():
+                if not failed.is_transient or pause >= _DEADLINE.left():
                     raise
             else:
-                if is_last or answer.status_code not in _PASSING or pause >= _DEADLINE.left():
+                if answer.status_code not in _PASSING or pause >= _DEADLINE.left():
                     return answer
             time.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+        return self.send("GET", url, headers=headers, auth=auth)
 
-    def post_form(self, url: str, form: Mapping[str, str], auth: AuthBase) -> TokenAnswer:
-        """
-        POST a form to a token endpoint.
-        """
-        answer = self._send("POST", url, form=form, auth=auth)
-        retry_after = retry_after_seconds(answer.headers.get("Retry-After"))
-        try:
-            body = json_of(answer, _host(url))
-        except UnusableAnswerError:
-            if answer.status_code == 200:
-                raise
-            body = None
-        return TokenAnswer(answer.status_code, body if isinstance(body, dict) else {}, retry_after)
-
-    def close(self) -> None:
-        """
-        Close the idle connections.
-        """
-        self._session.close()
-
-    def _send(
+    def send(
         self,
         method: str,
         url: str,
@@ -143,18 +123,21 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Answer:
+        """
+        Send a request once, whatever the status. Raises NoAnswerError, RedirectError, or UnusableAnswerError for too
+        large a body.
+        """
         with _translated(_host(url)):
-            left = min(max(_DEADLINE.left(), 0.001), _LONGEST_TIMEOUT)
+            request = self._session.prepare_request(
+                requests.Request(method, url, headers=headers, data=form, auth=auth)
+            )
+            timeout = _DEADLINE.timeout()  # not before the credentials, which may have asked for a token
             # Credentials in plain http must not leave the machine, so a proxy is not asked for loopback.
             proxies = {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
-            with self._session.request(
-                method,
-                url,
-                data=form,
-                headers=headers,
-                auth=auth,
+            with self._session.send(
+                request,
                 proxies=proxies,
-                timeout=(min(left, _LONGEST_CONNECT), left),
+                timeout=(min(timeout, _LONGEST_CONNECT), timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -164,8 +147,14 @@ class Transport:
                     response.status_code,
                     response.headers,
                     _body(response),
-                    str(response.request.headers.get("Authorization", "")),
+                    str(request.headers.get("Authorization", "")),
                 )
+
+    def close(self) -> None:
+        """
+        Close the idle connections.
+        """
+        self._session.close()
 
 
 class _Session(requests.Session):
@@ -198,69 +187,34 @@ class _Deadline(threading.local):
     def left(self) -> float:
         return self.at - time.monotonic()
 
-    def shorten(self, timeout: float | None) -> float | None:
+    def timeout(self) -> float:
         left = self.left()
         if left <= 0:
             raise TimeoutError("the time allowed for this request is over")
-        if math.isinf(left):
-            return timeout
-        return left if timeout is None else min(timeout, left)
+        return min(left, _LONGEST_TIMEOUT)
 
 
 _DEADLINE: Final = _Deadline()
 
 
-@contextmanager
-def _bounded(sock: socket.socket) -> Iterator[None]:
-    usual = sock.gettimeout()
-    sock.settimeout(_DEADLINE.shorten(usual))
-    try:
-        yield
-    finally:
-        sock.settimeout(usual)
-
-
 class _Socket(socket.socket):
     def recv_into(self, *args: Any) -> int:
-        with _bounded(self):
-            return super().recv_into(*args)
+        self.settimeout(_DEADLINE.timeout())  # urllib3 sets it anew for each request
+        return super().recv_into(*args)
 
 
-class _TlsSocket(ssl.SSLSocket):
-    def recv_into(self, *args: Any) -> int:
-        with _bounded(self):
-            return super().recv_into(*args)
+class _TlsSocket(_Socket, ssl.SSLSocket):
+    """
+    The same over TLS. The handshake keeps to the connection's time-out as a whole, by itself.
+    """
 
 
 class _Connection(urllib3.connection.HTTPConnection):
     def connect(self) -> None:
-        self.timeout = _shortened(self)
         super().connect()
-        plain = self.sock
-        usual = plain.gettimeout()
-        self.sock = _Socket(fileno=plain.detach())
-        self.sock.settimeout(usual)
-
-
-class _TlsConnection(urllib3.connection.HTTPSConnection):
-    def connect(self) -> None:
-        self.timeout = _shortened(self)  # the handshake as a whole keeps to it, by itself
-        super().connect()
-
-
-def _shortened(connection: urllib3.connection.HTTPConnection) -> float | None:
-    try:
-        return _DEADLINE.shorten(connection.timeout)
-    except TimeoutError as over:
-        raise urllib3.exceptions.ConnectTimeoutError(connection, str(over)) from over
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+        timeout = self.sock.gettimeout()
+        self.sock = _Socket(fileno=self.sock.detach())
+        self.sock.settimeout(timeout)
 
 
 class _Adapter(HTTPAdapter):
@@ -272,18 +226,15 @@ class _Adapter(HTTPAdapter):
         self._context = context
         super().__init__(pool_maxsize=64)  # more threads at once, and urllib3 logs a warning for each connection
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-        return manager
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if pool.scheme == "http":
+            pool.ConnectionCls = _Connection
+        return pool
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
-        host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
-        return host, {"cert_reqs": pool["cert_reqs"], "ssl_context": self._context}
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {"ssl_context": self._context}
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -325,7 +276,7 @@ def _redirect(response: requests.Response) -> RedirectError:
         host = urlsplit(urljoin(response.url, response.headers["Location"])).hostname
     except (KeyError, ValueError):
         host = None
-    target = one_line(host or "nowhere")
+    target = host if host and host.isprintable() else "nowhere"
     return RedirectError(
         f"{_host(response.url)} answered with a redirect ({response.status_code}) to {target}, which is not followed;"
         " check the host name and the API path (keyfactor:apiPath)"
@@ -377,17 +328,10 @@ def _refused(constant: str) -> NoReturn:
 
 def page_title(text: str) -> str | None:
     """
-    The title of an HTML page, in one line.
+    The title of an HTML page, without line breaks.
     """
     found = re.search(r"<title[^>]*>([^<]*)", text[:_LARGEST_ERROR_BODY], re.IGNORECASE)
-    return one_line(found[1])[:LONGEST_QUOTE] or None if found else None
-
-
-def one_line(text: str) -> str:
-    """
-    The text without line breaks and control characters.
-    """
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return " ".join(found[1].split())[:_LONGEST_TITLE] or None if found else None
 
 
 def _host(url: str) -> str:
@@ -409,35 +353,38 @@ def _translated(server: str) -> Iterator[None]:
     """
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as foreign:
+    except (theirs.RequestException, urllib3.exceptions.HTTPError, OSError) as foreign:
         # A ValueError is about a URL or header, and quotes it, with what is secret in it.
         raise translation(foreign, server) from (None if isinstance(foreign, ValueError) else foreign)
 
 
-_BROKEN: Final = "the connection broke before the answer was complete"
-_TRANSLATIONS: Final[tuple[tuple[type[Exception], type[RequestError], bool, str], ...]] = (
-    # The first that fits: foreign class, ours, whether it may pass, what to say.
-    (requests.exceptions.ConnectTimeout, NoAnswerError, True, "no connection in {time}"),
-    (requests.exceptions.Timeout, NoAnswerError, True, "no answer in {time}"),
-    (requests.exceptions.ProxyError, NoAnswerError, True, "the proxy of the environment does not let us through"),
-    (requests.exceptions.SSLError, NoAnswerError, True, "the TLS handshake failed"),
-    (requests.exceptions.ChunkedEncodingError, NoAnswerError, True, _BROKEN),
-    (requests.exceptions.ContentDecodingError, UnusableAnswerError, True, "the answer cannot be uncompressed"),
-    (requests.exceptions.ConnectionError, NoAnswerError, True, "no connection"),
-    (requests.exceptions.RetryError, NoAnswerError, True, "no answer after several attempts"),
-    (requests.exceptions.InvalidProxyURL, NoAnswerError, False, "the proxy of the environment is not a URL"),
-    (requests.exceptions.InvalidSchema, NoAnswerError, False, "the scheme, or that of the proxy, is not supported"),
-    (requests.exceptions.InvalidURL, NoAnswerError, False, "the address, or that of the proxy, is not a URL"),
-    (requests.exceptions.MissingSchema, NoAnswerError, False, "the address has no scheme"),
-    (requests.exceptions.URLRequired, NoAnswerError, False, "there is no address"),
-    (requests.exceptions.InvalidHeader, NoAnswerError, False, "a header cannot be sent"),
-    (requests.exceptions.TooManyRedirects, RedirectError, False, "the answer is a redirect, which is not followed"),
-    (requests.exceptions.InvalidJSONError, UnusableAnswerError, True, "the answer is not JSON"),
-    (requests.exceptions.HTTPError, UnusableAnswerError, False, "the answer has an odd status"),
-    (requests.exceptions.StreamConsumedError, NoAnswerError, True, _BROKEN),
-    (requests.exceptions.UnrewindableBodyError, NoAnswerError, True, _BROKEN),
-    (urllib3.exceptions.TimeoutError, NoAnswerError, True, "no answer in {time}"),
-    (TimeoutError, NoAnswerError, True, "no answer in {time}"),
+# The first that fits: foreign classes, ours, whether it may pass, what to say.
+_TRANSLATIONS: Final[
+    tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[RequestError], bool, str], ...]
+] = (
+    (theirs.ConnectTimeout, NoAnswerError, True, "no connection in {time}"),
+    (theirs.Timeout, NoAnswerError, True, "no answer in {time}"),
+    (theirs.ProxyError, NoAnswerError, True, "the proxy of the environment does not let us through"),
+    (theirs.SSLError, NoAnswerError, True, "the TLS handshake failed"),
+    ((theirs.ConnectionError, theirs.RetryError), NoAnswerError, True, "no connection"),
+    (
+        (theirs.ChunkedEncodingError, theirs.StreamConsumedError, theirs.UnrewindableBodyError),
+        NoAnswerError,
+        True,
+        "the connection broke before the answer was complete",
+    ),
+    (theirs.ContentDecodingError, UnusableAnswerError, True, "the answer cannot be uncompressed"),
+    (theirs.InvalidJSONError, UnusableAnswerError, True, "the answer is not JSON"),
+    ((theirs.HTTPError, theirs.TooManyRedirects), UnusableAnswerError, False, "the answer has an odd status"),
+    (theirs.InvalidProxyURL, NoAnswerError, False, "the proxy of the environment is not a URL"),
+    (theirs.InvalidSchema, NoAnswerError, False, "the scheme, or that of the proxy, is not supported"),
+    (
+        (theirs.InvalidURL, theirs.MissingSchema, theirs.URLRequired),
+        NoAnswerError,
+        False,
+        "the address, or that of the proxy, is not a URL",
+    ),
+    (theirs.InvalidHeader, NoAnswerError, False, "a header cannot be sent"),
     (Exception, NoAnswerError, True, "the request failed"),
 )
 
@@ -457,22 +404,16 @@ def translation(foreign: Exception, server: str) -> RequestError:
     ours, is_transient, words = next(row[1:] for row in _TRANSLATIONS if isinstance(foreign, row[0]))
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
         words = "no answer in {time}"
-    elif system := next(
-        (c for c in causes if isinstance(c, OSError) and isinstance(c.errno, int) and c.strerror), None
-    ):
+    elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
         words = f"{words} ({system.strerror})"
-    allowed = min(_DEADLINE.allowed, _LONGEST_CONNECT if isinstance(foreign, requests.ConnectTimeout) else math.inf)
+    allowed = min(_DEADLINE.allowed, _LONGEST_CONNECT if isinstance(foreign, theirs.ConnectTimeout) else math.inf)
     time_allowed = "the time allowed" if math.isinf(allowed) else f"{allowed:g} s"
     return ours(f"{server}: {words.replace('{time}', time_allowed)}", is_transient=is_transient)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    # requests and urllib3 keep what they wrap in `args`, in `reason`, or as the cause.
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        found = waiting.pop(0)
-        if isinstance(found, BaseException) and id(found) not in seen:
-            seen.add(id(found))
-            yield found
-            waiting += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]
+def _causes(error: object) -> Iterator[BaseException]:
+    # requests keeps what it wraps in `args`, urllib3 there or as the cause.
+    if isinstance(error, BaseException):
+        yield error
+        for inner in (*error.args, error.__cause__):
+            yield from _causes(inner)

@@ -19,8 +19,8 @@ LAYERS = [
     {"schedule"},  # arithmetic alone: whoever reads a duration or a Retry-After may use it
     {"models"},
     {"settings"},
-    {"auth"},
     {"transport"},
+    {"auth"},
     {"client"},
     {"verdict"},
     {"watcher"},
