@@ -217,6 +217,19 @@ class _Connection(urllib3.connection.HTTPConnection):
         self.sock.settimeout(timeout)
 
 
+class _UnverifiedConnection(urllib3.connection.HTTPSConnection):
+    """
+    A connection under skip_verify, which its user has chosen: urllib3 does not warn that it is not verified.
+
+    The warning would be a diagnostic of every `pulumi up` and `preview`. A filter would be the whole process's, where
+    others may want it, and changing filters for a moment is not safe with threads.
+    """
+
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True  # urllib3 asks this for its warning alone
+
+
 class _Adapter(HTTPAdapter):
     """
     Uses our TLS context for everything: requests would add its own roots to an explicit CA.
@@ -230,6 +243,8 @@ class _Adapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         if pool.scheme == "http":
             pool.ConnectionCls = _Connection
+        elif self._context.verify_mode == ssl.CERT_NONE:
+            pool.ConnectionCls = _UnverifiedConnection
         return pool
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:

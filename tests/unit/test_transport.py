@@ -14,6 +14,7 @@ import ssl
 import struct
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -390,7 +391,6 @@ def test_explicit_ca_wins(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback)
     assert "is not trusted" in str(failure(tls_server, GOOD, ca_cert=str(STRANGER_CA)))
 
 
-@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")  # it is right
 def test_skip_verify(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback) -> None:
     """
     With skip_verify any certificate will do, also when the environment names a CA.
@@ -399,6 +399,22 @@ def test_skip_verify(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback) -> N
     tls_server.answers = [GOOD]
     with client_for(tls_server, skip_verify=True, hostname=f"https://localhost:{tls_server.port}") as client:
         assert ID == client.get_workflow_instance(ID).instance_id
+
+
+def test_skip_verify_is_silent(tls_server: Loopback) -> None:
+    """
+    urllib3's warning, which Pulumi would show on every run, is not raised for our session, and still is for others.
+    """
+    tls_server.answers = [GOOD]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with client_for(tls_server, skip_verify=True) as client:
+            client.get_workflow_instance(ID)
+        ours = len(caught)
+        requests.get(tls_server.url, verify=False, timeout=5)
+
+    assert 0 == ours
+    assert [urllib3.exceptions.InsecureRequestWarning] == [warning.category for warning in caught]
 
 
 @pytest.mark.parametrize("given", ["/nowhere/ca.pem", "-----BEGIN CERTIFICATE-----\nx", "", "a\x00b"])
