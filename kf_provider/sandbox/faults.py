@@ -111,6 +111,8 @@ def unkind_rules(rate: float) -> list[FaultRule]:
     """
     Every fault that passes, so that a patient client comes to its end; together they meet about `rate` of the requests.
     """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"a rate is between 0 and 1: {rate}")
     passing = [
         *(FaultRule(kind=FaultKind.STATUS, status=429, retry_after=form) for form in RetryAfter if form != "far"),
         *(FaultRule(kind=FaultKind.STATUS, status=503, retry_after=form) for form in (None, RetryAfter.DATE)),

@@ -15,7 +15,7 @@ from .call import Call, KeyfactorJson, bad_request
 from .definitions import enrollment_data
 from .instances import require
 from .state import DEFAULT_TEMPLATE, SandboxState
-from .workflow import Instance, Status
+from .workflow import Instance
 
 
 class Issuance:
@@ -48,7 +48,7 @@ class Issuance:
 
     def revoke(self, call: Call) -> Response:
         """
-        POST Certificates/Revoke: certificates whose revocation must be approved come back as SuspendedCerts.
+        POST Certificates/Revoke: every revocation must be approved, so all certificates come back as SuspendedCerts.
         """
         body = call.json_object()
         certificate_ids = body.get("certificateids")
@@ -57,7 +57,7 @@ class Issuance:
         reason = body.get("reason", 0)
         if type(reason) is not int or not -1 <= reason <= 7:
             raise bad_request("Reason must be a whole number from -1 to 7.")
-        suspended, revoked = [], []
+        suspended = []
         for certificate_id in certificate_ids:
             instance = self._state.start_revocation(
                 certificate_id,
@@ -65,12 +65,9 @@ class Issuance:
                 comment=_text(body, "comment"),
                 initiated_by=call.caller.account.username,
             )
-            if instance.status is Status.COMPLETE:
-                revoked.append(certificate_id)
-            else:
-                message = f"Certificate {certificate_id} waits for approval."
-                suspended.append({"CertId": certificate_id, "WorkflowId": str(instance.id), "Message": message})
-        return KeyfactorJson({"RevokedIds": revoked, "SuspendedCerts": suspended})
+            message = f"Certificate {certificate_id} waits for approval."
+            suspended.append({"CertId": certificate_id, "WorkflowId": str(instance.id), "Message": message})
+        return KeyfactorJson({"RevokedIds": [], "SuspendedCerts": suspended})
 
     def definitions(self, call: Call) -> Response:
         """
@@ -100,16 +97,15 @@ class Issuance:
 
 
 def _certificate_information(instance: Instance) -> dict[str, Any]:
-    issued = instance.status is Status.COMPLETE
     return {
-        "SerialNumber": f"{instance.reference_id:016X}" if issued else None,
-        "IssuerDN": "CN=CorpIssuingCA1" if issued else None,
+        "SerialNumber": None,
+        "IssuerDN": None,
         "Thumbprint": None,
-        "KeyfactorID": instance.reference_id if issued else 0,
-        "KeyfactorRequestId": instance.reference_id if issued else 0,
+        "KeyfactorID": 0,
+        "KeyfactorRequestId": 0,
         "Certificates": [],
-        "RequestDisposition": "ISSUED" if issued else "PENDING",
-        "DispositionMessage": "The certificate was issued." if issued else "The request waits for approval.",
+        "RequestDisposition": "PENDING",
+        "DispositionMessage": "The request waits for approval.",
         "EnrollmentContext": None,
         "WorkflowInstanceId": str(instance.id),
         "WorkflowReferenceId": instance.reference_id,

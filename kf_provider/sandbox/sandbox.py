@@ -60,6 +60,7 @@ class Sandbox:
         self.api_path = api_path.strip("/")
         self.seed = secrets.randbits(32) if seed is None else seed
         self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _numbers(statuses)))
+        self.be_unkind(unkind)
         self._keyfactor = KeyfactorServer(self._state, self.api_path)
         self._people = people_app(self._state, [ControlApi(self._state).mount()])
         self._files = (
@@ -74,8 +75,6 @@ class Sandbox:
         self.url = f"{'https' if self._files else 'http'}://{self._host.address}:{self.port}"
         self.token_url = self.url + TOKEN_PATH
         self.ca_cert = str(self._files.ca_cert) if self._files else None
-        if unkind:
-            self.be_unkind(unkind)
 
     def __enter__(self) -> Self:
         self.start()

@@ -165,8 +165,8 @@ class Instance:
     initiated_by: str
     start_date: datetime
     last_modified: datetime
-    initial_data: StateData
-    current_state_data: StateData
+    initial_data: StateData = field(repr=False)
+    current_state_data: StateData = field(repr=False)
     step: Step
     status: Status = Status.RUNNING
     status_message: str = ""

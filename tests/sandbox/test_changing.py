@@ -155,6 +155,26 @@ def test_held_instance_runs(server: Sandbox) -> None:
     assert status(server, instance_id) == "Complete"
 
 
+def test_methods_end_instances(server: Sandbox) -> None:
+    """
+    Each way for an instance to end, by the sandbox's own methods.
+    """
+    ids = [server.start_enrollment() for _ in range(4)]
+    server.deny(ids[0], "not like this")
+    server.stop(ids[1])
+    server.fail(ids[2], "the CA is down")
+    successor = server.restart(ids[3])
+
+    assert [status(server, instance_id) for instance_id in (*ids, successor)] == [
+        "Rejected",
+        "Rejected",
+        "Failed",
+        "CanceledForRestart",
+        "Suspended",
+    ]
+    assert server.instance(ids[2]).status_message == "the CA is down"
+
+
 def test_methods_refuse(server: Sandbox) -> None:
     """
     The methods raise where Keyfactor would refuse, and change nothing.

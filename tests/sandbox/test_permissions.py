@@ -115,6 +115,20 @@ def test_restart_needs_read_since_command_11() -> None:
     assert statuses == [204, 403, 403]
 
 
+def test_assigned_to_me_since_command_11() -> None:
+    """
+    ReadMy opens AssignedToMe too, as one of the documents of Command 11 says; Command 10 has no such document.
+    """
+    statuses = []
+    for dialect in ("10", "11"):
+        with Sandbox(dialect=dialect) as server:
+            account = server.add_account(READER, permissions=["ReadMy"])
+            with connect(server, account) as client:
+                statuses.append(client.get("/Workflow/Instances/AssignedToMe").status_code)
+
+    assert statuses == [403, 200]
+
+
 def test_words_of_a_missing_permission() -> None:
     """
     The two texts that are known; .NET writes an apostrophe as \\u0027.

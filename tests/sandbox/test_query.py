@@ -81,6 +81,7 @@ def test_does_not_hold(query: str) -> None:
         'StartDate -gt "yesterday"',
         'StartDate -contains "2026"',
         '(Id -eq "1"',
+        '(Id -eq "1" Id',
         'Id -eq "1")',
         'Id -eq "1" Id -eq "2"',
         'Id -eq "1" AND',

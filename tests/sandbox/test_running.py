@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -63,6 +64,55 @@ def test_close_with_open_connections() -> None:
     server.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
+
+
+def test_ipv6() -> None:
+    """
+    The other loopback address, in brackets where a URL wants them.
+    """
+    try:
+        server = Sandbox(host="::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with server, connect(server) as client:
+        assert server.url == f"http://[::1]:{server.port}"
+        assert client.get("/Workflow/Instances").status_code == 200
+
+
+def test_environment_of_another_account(server: Sandbox) -> None:
+    """
+    Every account has an environment.
+    """
+    account = server.add_account("KEYEXAMPLE\\auditor")
+
+    environment = server.environment(account)
+
+    assert (environment["KEYFACTOR_USERNAME"], environment["KEYFACTOR_PASSWORD"]) == (
+        "KEYEXAMPLE\\auditor",
+        account.password,
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"statuses": "letters"}, {"tls": "none"}, {"unkind": 2.0}])
+def test_wrong_options(wrong: dict[str, Any]) -> None:
+    """
+    An option that means nothing is refused.
+    """
+    with pytest.raises(ValueError, match=r"."):
+        Sandbox(**wrong)
+
+
+def test_secrets_stay_out_of_texts(server: Sandbox) -> None:
+    """
+    Neither an account nor an instance shows its secrets in a failed test.
+    """
+    instance = server.instance(server.start_enrollment(state_data={"Vault": "canary"}))
+
+    text = f"{server.account!r} {instance!r}"
+
+    assert [
+        secret for secret in (server.password, server.access_token, server.client_secret, "canary") if secret in text
+    ] == []
 
 
 def test_two_sandboxes() -> None:
