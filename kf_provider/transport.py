@@ -418,7 +418,7 @@ def translation(foreign: Exception, server: str) -> RequestError:
             )
     ours, is_transient, words = next(row[1:] for row in _TRANSLATIONS if isinstance(foreign, row[0]))
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
-        words = "no answer in {time}"
+        words = words if "{time}" in words else "no answer in {time}"
     elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
         words = f"{words} ({system.strerror})"
     allowed = min(_DEADLINE.allowed, _LONGEST_CONNECT if isinstance(foreign, theirs.ConnectTimeout) else math.inf)

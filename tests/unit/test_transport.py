@@ -4,6 +4,7 @@ HTTP under the transport rules, seen through a client.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.server
 import inspect
@@ -211,6 +212,23 @@ def test_deadline_of_the_settings(server: Loopback) -> None:
     server.answers = [raw(silence)]
     with client_for(server, request_timeout=0.2) as client, pytest.raises(NoAnswerError, match=r"no answer in 0\.2 s"):
         client.get_workflow_instance(ID)
+
+
+def test_deadline_of_the_connection() -> None:
+    """
+    A host that takes no connection, as behind a firewall that drops packets, is not said to have been asked.
+    """
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
+        for _ in range(4):
+            filler = waiting.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        settings = load_settings(hostname=f"http://127.0.0.1:{full.getsockname()[1]}", access_token="t")
+        with Client(settings, retries=0) as client, pytest.raises(NoAnswerError) as caught:
+            client.get_workflow_instance(ID, timeout=0.3)
+
+    assert str(caught.value).endswith(": no connection in 0.3 s")
+    assert caught.value.is_transient
 
 
 def test_deadline_in_the_handshake() -> None:
