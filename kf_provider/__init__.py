@@ -2,20 +2,26 @@
 Keyfactor Command workflow instances in Pulumi programs: read them, and hold resources back until they are approved.
 """
 
-from .approval import WorkflowApproval
-from .client import Client
-from .errors import KeyfactorError
-from .functions import (
-    GetWorkflowInstanceResult,
-    WorkflowInstanceSummary,
-    get_workflow_instance,
-    get_workflow_instance_output,
-    get_workflow_instances,
-    get_workflow_instances_output,
-)
-from .instance import WorkflowInstance
-from .provider import Provider
-from .settings import Settings, load_settings
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .approval import WorkflowApproval
+    from .client import Client
+    from .errors import KeyfactorError
+    from .functions import (
+        GetWorkflowInstanceResult,
+        WorkflowInstanceSummary,
+        get_workflow_instance,
+        get_workflow_instance_output,
+        get_workflow_instances,
+        get_workflow_instances_output,
+    )
+    from .instance import WorkflowInstance
+    from .provider import Provider
+    from .settings import Settings, load_settings
 
 __all__ = [
     "Client",
@@ -32,3 +38,30 @@ __all__ = [
     "get_workflow_instances_output",
     "load_settings",
 ]
+
+_MODULE_OF = {
+    "Client": "client",
+    "GetWorkflowInstanceResult": "functions",
+    "KeyfactorError": "errors",
+    "Provider": "provider",
+    "Settings": "settings",
+    "WorkflowApproval": "approval",
+    "WorkflowInstance": "instance",
+    "WorkflowInstanceSummary": "functions",
+    "get_workflow_instance": "functions",
+    "get_workflow_instance_output": "functions",
+    "get_workflow_instances": "functions",
+    "get_workflow_instances_output": "functions",
+    "load_settings": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # At first use: the sandbox, its pytest plugin and the command line must not wait half a second for pulumi.
+    if name in _MODULE_OF:
+        return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -7,7 +7,7 @@ gate waits for it, while no worker of the engine and no thread of the plugin is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -84,7 +84,7 @@ class ApprovalRecordProvider(ResourceProvider):
         client = client_for(plugin_settings(self._config))
         instance_id = parse_instance_id(props.get("instance_id"))
         expect = props.get("expect") or {}
-        verdict = _verify(client, instance_id, expect, follow_restarts=bool(props.get("follow_restarts")))
+        verdict, lineage = _verify(client, instance_id, expect, follow_restarts=bool(props.get("follow_restarts")))
         if verdict.instance is None or not verdict.is_approved:
             raise NotApprovedError(verdict.problem or f"workflow instance {instance_id} is not approved yet")
         fields = outputs(verdict.instance, client.settings)
@@ -95,6 +95,7 @@ class ApprovalRecordProvider(ResourceProvider):
                 **evidence,
                 "instance_id": instance_id,
                 "approved_instance_id": verdict.instance.instance_id,
+                "lineage": lineage,
                 "expect": expect,
                 "server": client.server,
                 "state_digest": state_digest(verdict.instance.current_state_data),
@@ -109,7 +110,7 @@ class ApprovalRecordProvider(ResourceProvider):
 
 
 _COPIED: Final = ("status", "title", "reference_id", "definition", "start_date", "last_modified")
-_EVIDENCE: Final = (*_COPIED, "instance_id", "approved_instance_id", "expect", "server", "state_digest")
+_EVIDENCE: Final = (*_COPIED, "instance_id", "approved_instance_id", "lineage", "expect", "server", "state_digest")
 
 
 def _changes(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
@@ -121,14 +122,21 @@ def _changes(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
     return changed
 
 
-def _verify(client: Client, instance_id: str, expect: Mapping[str, Any], *, follow_restarts: bool) -> Verdict:
+def _verify(
+    client: Client, instance_id: str, expect: Mapping[str, Any], *, follow_restarts: bool
+) -> tuple[Verdict, list[str]]:
+    """
+    The verdict by the server's own words, and the ids from the one that was asked for to the one that was judged.
+    """
     instance = client.get_workflow_instance(instance_id)
+    lineage = [instance_id]
     while follow_restarts and instance.status == Status.CANCELED_FOR_RESTART:
         successor = find_successor(client, instance)
         if successor is None or isinstance(successor, Verdict):
-            return successor or Verdict(instance=instance, is_pending=True)
+            return successor or Verdict(instance=instance, is_pending=True), lineage
         instance = client.get_workflow_instance(successor.instance_id)
-    return judge(instance, expect=expect, status_names=client.settings.status_names)
+        lineage.append(instance.instance_id)
+    return judge(instance, expect=expect, status_names=client.settings.status_names), lineage
 
 
 class ApprovalRecord(Resource, module="keyfactor", name="ApprovalRecord"):
@@ -144,6 +152,7 @@ class ApprovalRecord(Resource, module="keyfactor", name="ApprovalRecord"):
     last_modified: pulumi.Output[str | None]
     instance_id: pulumi.Output[str]
     approved_instance_id: pulumi.Output[str]
+    lineage: pulumi.Output[Sequence[str]]
     expect: pulumi.Output[Mapping[str, Any]]
     server: pulumi.Output[str]
     state_digest: pulumi.Output[str]
@@ -215,9 +224,9 @@ class WorkflowApproval(pulumi.ComponentResource):
     | CanceledForRestart | ends the run; with `follow_restarts` waits for the successor |
     | anything else | ends the run |
 
-    Outputs: `status`, `instance_id`, `approved_instance_id` (the successor's id after a restart), `title`,
-    `reference_id`, `definition`, `start_date`, `last_modified`, `expect`, `server` and `state_digest` (SHA-256, hex, of
-    the canonical CurrentStateData at the approval).
+    Outputs: `status`, `instance_id`, `approved_instance_id` (the last successor's id after restarts), `lineage` (the ids
+    from the one to the other), `title`, `reference_id`, `definition`, `start_date`, `last_modified`, `expect`, `server`
+    and `state_digest` (SHA-256, hex, of the canonical CurrentStateData at the approval).
     """
 
     status: pulumi.Output[str]
@@ -228,6 +237,7 @@ class WorkflowApproval(pulumi.ComponentResource):
     last_modified: pulumi.Output[str | None]
     instance_id: pulumi.Output[str]
     approved_instance_id: pulumi.Output[str]
+    lineage: pulumi.Output[Sequence[str]]
     expect: pulumi.Output[Mapping[str, Any]]
     server: pulumi.Output[str]
     state_digest: pulumi.Output[str]

@@ -334,23 +334,23 @@ def find_successor(
     The one instance that a restart made of `old`; None while there is none, a problem when there are several.
 
     A restart gets a new id, and no field names it. So: same definition, same title, started not before the old one
-    ended. Raises KeyfactorError.
+    ended; and not what began after one of these was restarted in its turn. Raises KeyfactorError.
     """
     if old.definition.id is None or old.last_modified is None:
         return Verdict(
             problem=f"workflow instance {old.instance_id} was restarted, but does not tell what its successor would "
             f"look like; find the new id in Keyfactor Command and pass it"
         )
-    ended = old.last_modified
     found = [
         row
         for row in server.list_workflow_instances(query=f'DefinitionId -eq "{old.definition.id}"', timeout=timeout)
         if row.instance_id != old.instance_id
         and row.definition.id == old.definition.id
         and row.title == old.title
-        and row.start_date is not None
-        and row.start_date >= ended
+        and _follows(row, old)
     ]
+    restarted = [row for row in found if row.status == Status.CANCELED_FOR_RESTART]
+    found = [row for row in found if not any(_follows(row, other) for other in restarted)]
     if len(found) > 1:
         ids = ", ".join(sorted(row.instance_id for row in found))
         return Verdict(
@@ -358,6 +358,10 @@ def find_successor(
             f"successor: {ids}; pass the id of the right one"
         )
     return found[0] if found else None
+
+
+def _follows(row: InstanceSummary, ended: InstanceSummary) -> bool:
+    return row.start_date is not None and ended.last_modified is not None and row.start_date >= ended.last_modified
 
 
 def _has_changed(row: InstanceSummary, latest: Instance) -> bool:

@@ -4,11 +4,12 @@ The gate on the real engine: what happens to what depends on it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
-from kf_provider.sandbox import Sandbox
+from kf_provider.sandbox import FaultKind, FaultRule, Sandbox
 
 from .conftest import Stack
 
@@ -283,11 +284,14 @@ def test_new_request_refused(new_stack: NewStack, server: Sandbox, approved: str
     assert approved == record["outputs"]["instance_id"]
 
 
-def test_timeout(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+@pytest.mark.parametrize(
+    "options", ['timeout="3s"', 'opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="3s"))']
+)
+def test_timeout(new_stack: NewStack, server: Sandbox, pending: str, options: str) -> None:
     """
     At its timeout the gate ends the run, says that nothing was lost, and goes on with the next one.
     """
-    stack = new_stack(gate(pending, 'timeout="3s"'), server.environment())
+    stack = new_stack(gate(pending, options), server.environment())
 
     run = stack.up()
 
@@ -427,3 +431,68 @@ def test_follows_a_restart(new_stack: NewStack, server: Sandbox, pending: str) -
     assert run.code == 0, run
     assert successor == stack.outputs["approved"]
     assert stack.up("--expect-no-changes").code == 0
+
+
+def test_outage_that_lasts(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A server that stays silent for longer than `outageSeconds` ends the wait with the server's error.
+    """
+    stack = new_stack(gate(pending), {**server.environment(), "KEYFACTOR_OUTAGE_SECONDS": "3"})
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+
+    server.outage = True
+    run = stack.end(update, within=20)
+
+    assert run.code != 0
+    assert "the connection broke" in run.text or "no connection" in run.text, run
+    assert "Traceback" not in run.text
+
+
+def test_status_numbers(new_stack: NewStack) -> None:
+    """
+    A server that sends numbers is not guessed at; with `statusNames` it works as any other.
+    """
+    with Sandbox(statuses="numbers") as server:
+        id_ = server.start_enrollment(subject="CN=web.example.com")
+        server.approve(id_)
+        stack = new_stack(gate(id_), server.environment())
+
+        run = stack.preview()
+
+        assert run.code != 0
+        found = re.search(r"has the status number (\d), and no source says what it means; name it in", run.text)
+        assert found
+        run = stack.up(KEYFACTOR_STATUS_NAMES=f'{{"{found[1]}": "Complete"}}')
+        assert run.code == 0, run
+        assert "Complete" == stack.outputs["status"]
+
+
+def test_unknown_status(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A status that is none of Keyfactor's opens nothing and is not waited for.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.UNKNOWN_STATUS))
+    stack = new_stack(gate(pending), server.environment())
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert "which is none of Keyfactor's; look at the instance in Keyfactor Command" in run.text
+
+
+def test_lock_stall_is_named(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    An instance with all its signals that stays suspended is told apart from one that waits for people.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.LOCK_STALL, times=1))
+    stack = new_stack(gate(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for("Suspended")
+
+    server.approve(pending)
+    stack.wait_for("all 1 signals received: Keyfactor moves it on, by its daily job at the latest")
+    server.complete(pending)
+    run = stack.end(update)
+
+    assert run.code == 0, run

@@ -125,6 +125,7 @@ def test_create_records_evidence(connected: Plugin, server: Sandbox) -> None:
         "expect",
         "instance_id",
         "last_modified",
+        "lineage",
         "reference_id",
         "server",
         "start_date",
@@ -179,15 +180,17 @@ def test_create_refuses_an_odd_id(connected: Plugin, server: Sandbox, id_: str) 
 
 def test_create_follows_a_restart(connected: Plugin, server: Sandbox) -> None:
     """
-    With follow_restarts the provider finds the successor itself, and records both ids.
+    With follow_restarts the provider finds the successors itself, and records all ids.
     """
     id_ = server.start_enrollment(subject="CN=web.example.com")
-    new_id = server.restart(id_)
-    server.approve(new_id)
+    second = server.restart(id_)
+    third = server.restart(second)
+    server.approve(third)
 
     _, record = connected.create({"instance_id": id_, "follow_restarts": True})
 
-    assert (id_, new_id) == (record["instance_id"], record["approved_instance_id"])
+    assert (id_, third) == (record["instance_id"], record["approved_instance_id"])
+    assert [id_, second, third] == record["lineage"]
 
 
 def test_create_without_settings(plugin: Plugin) -> None:

@@ -322,9 +322,10 @@ def test_reports_an_outage() -> None:
     assert "Suspended" in heard[2:]
 
 
-def successor(row_id: str, *, minute: int, title: str = "enrolls") -> InstanceSummary:
+def successor(row_id: str, *, minute: int, title: str = "enrolls", **fields: Any) -> InstanceSummary:
     return InstanceSummary.model_validate(
         {
+            **fields,
             "Id": row_id,
             "Title": title,
             "Definition": {"Id": "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94"},
@@ -375,6 +376,30 @@ def test_follow_restarts_two_candidates() -> None:
 
     assert problem is not None
     assert f"{NEW_ID}, 55555555-5555-5555-5555-555555555555" in problem
+
+
+def test_follow_restarts_of_restarts() -> None:
+    """
+    What began after a successor was restarted in its turn is that one's successor.
+    """
+    third = "3" * 32
+    ended = (START + timedelta(minutes=20)).isoformat()
+    rows = [
+        successor(NEW_ID, minute=10, Status="CanceledForRestart", LastModified=ended),
+        successor(third, minute=20),
+    ]
+    server = ScriptedServer(lambda _: instance("Running"), rows)
+    minutes = {ID: 10, NEW_ID: 20}
+    server.script = lambda _: (
+        instance("CanceledForRestart", minute=minutes[server.asked[-1][1]])
+        if server.asked[-1][1] in minutes
+        else instance("Complete")
+    )
+
+    verdict = wait(server, follow_restarts=True)
+
+    assert verdict.is_approved
+    assert [ID, NEW_ID, "33333333-3333-3333-3333-333333333333"] == [id_ for _, id_ in server.asked]
 
 
 def test_restart_not_followed() -> None:

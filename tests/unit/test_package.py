@@ -1,0 +1,47 @@
+"""
+The package's public names.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import kf_provider
+
+
+@pytest.mark.parametrize("name", kf_provider.__all__)
+def test_public_name(name: str) -> None:
+    """
+    Every public name is there, under its own name, and listed.
+    """
+
+    assert name == getattr(kf_provider, name).__name__
+    assert name in dir(kf_provider)
+
+
+def test_no_other_name() -> None:
+    """
+    A name that is not there is an AttributeError, as in any module.
+    """
+
+    with pytest.raises(AttributeError, match="has no attribute 'WorkflowAproval'"):
+        kf_provider.WorkflowAproval  # noqa: B018 - reading it is the test
+
+
+def test_sandbox_without_pulumi() -> None:
+    """
+    The sandbox, its pytest plugin and the command line do not import pulumi.
+    """
+    modules = "sys, kf_provider.sandbox.pytest_plugin, kf_provider.cli, kf_provider.sandbox"
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {modules}; print('pulumi' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "False\n"
