@@ -4,6 +4,8 @@ The functions: workflow instances read live, at preview and at update, with noth
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +20,11 @@ from pulumi.runtime.sync_await import _sync_await
 
 from .client import Client
 from .errors import KeyfactorError
-from .models import InstanceSummary, parse_instance_id
+from .models import Instance, InstanceSummary, parse_instance_id
 from .provider import Provider, client_for, is_mocked, one_line, provider_of, resolve_settings
 from .settings import Settings
 from .verdict import status_word
-from .watcher import watcher_for
+from .watcher import Watcher, watcher_for
 
 GET_INSTANCE: Final = "keyfactor:index:getWorkflowInstance"
 GET_INSTANCES: Final = "keyfactor:index:getWorkflowInstances"
@@ -156,6 +158,9 @@ def get_workflow_instance_output(
     """
     `get_workflow_instance` for inputs that are known later: unknown in preview gives an unknown result, a secret id a
     secret one, and what the id depends on, the result depends on too.
+
+    Calls for one instance share a request when they come before it is sent: so no answer is older than its call, and
+    what depends on a gate reads the instance as it is after the approval.
     """
     if instance_id is None and reference_id is None:
         _Which.of(None, None)
@@ -272,16 +277,15 @@ async def _read(which: _Which, provider: Provider | None) -> Any:
         names = {"instance_id": which.instance_id, "reference_id": which.reference_id}
         return _result(pulumi.runtime.invoke(GET_INSTANCE, names).value)
 
-    def ask(client: Client) -> dict[str, Any]:
+    def ask(client: Client) -> tuple[Instance, Settings]:
         if which.instance_id is not None:
-            found = client.get_workflow_instance(which.instance_id)
-        else:
-            assert which.reference_id is not None  # noqa: S101 - _Which holds one of the two
-            found = client.find_workflow_instance(which.reference_id)
-        return outputs(found, client.settings)
+            return client.get_workflow_instance(which.instance_id), client.settings
+        assert which.reference_id is not None  # noqa: S101 - _Which holds one of the two
+        return client.find_workflow_instance(which.reference_id), client.settings
 
-    fields = await _ask(ask, provider)
-    return fields if fields is UNKNOWN else _result(fields)
+    found = await _ask(ask, provider, shared_as=which)
+    # Each call has values of its own, which its user may change.
+    return found if found is UNKNOWN else _result(outputs(*found))
 
 
 async def _list(wanted: dict[str, Any], provider: Provider | None) -> Any:
@@ -299,7 +303,7 @@ async def _list(wanted: dict[str, Any], provider: Provider | None) -> Any:
     return rows if rows is UNKNOWN else [_summary(row) for row in rows]
 
 
-async def _ask(ask: Callable[[Client], Result], provider: Provider | None) -> Any:
+async def _ask(ask: Callable[[Client], Result], provider: Provider | None, *, shared_as: _Which | None = None) -> Any:
     """
     What the server answers, UNKNOWN while the provider's settings are not known, or RunError.
     """
@@ -307,10 +311,35 @@ async def _ask(ask: Callable[[Client], Result], provider: Provider | None) -> An
         settings = await resolve_settings(provider)
         if settings is None:
             return UNKNOWN
-        client = client_for(settings)
-        return await watcher_for(settings).call(lambda: ask(client))
+        client, watcher = client_for(settings), watcher_for(settings)
+        if shared_as is None:
+            return await watcher.call(lambda: ask(client))
+        return await _shared(watcher, shared_as, lambda: ask(client))
     except (KeyfactorError, ValueError) as error:
         raise one_line(error) from error
+
+
+_unsent: weakref.WeakKeyDictionary[Watcher, dict[_Which, asyncio.Task[Any]]] = weakref.WeakKeyDictionary()
+
+
+async def _shared(watcher: Watcher, which: _Which, ask: Callable[[], Any]) -> Any:
+    """
+    The answer to a request that is not sent yet, made now or by an earlier call.
+    """
+    unsent = _unsent.setdefault(watcher, {})
+
+    def send() -> Any:
+        del unsent[which]  # in the request's own thread, when its turn has come
+        return ask()
+
+    async def wait_for_turn() -> Any:
+        await asyncio.sleep(0)  # a turn of the loop: calls whose inputs are known together come in the same one
+        return await watcher.call(send)
+
+    request = unsent.get(which)
+    if request is None:
+        request = unsent[which] = asyncio.ensure_future(wait_for_turn())
+    return await asyncio.shield(request)
 
 
 def outputs(instance: InstanceSummary, settings: Settings) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def test_many_functions_for_few_instances(new_stack: NewStack, server: Sandbox) 
 
     assert run.code == 0, run
     assert stack.outputs == {"suspended": 1000, "same": [True, False]}
-    assert Counter(record.path.rpartition("/")[2] for record in server.journal) == dict.fromkeys(ids, 1)
+    assert Counter(record.path.rpartition("/")[2] for record in server.journal()) == dict.fromkeys(ids, 1)
 
 
 def test_function_after_the_gate(new_stack: NewStack, server: Sandbox) -> None:
