@@ -262,7 +262,7 @@ threads = [threading.Thread(target=run, args=pair) for pair in (("one", "{pendin
     )
     process = subprocess.Popen(
         [stack.environment["PULUMI_PYTHON_CMD"], str(script)],
-        env=stack.environment,
+        env={**stack.environment, "TMPDIR": str(stack.folder)},  # the Automation API leaves its work folders
         cwd=stack.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -496,3 +496,48 @@ def test_lock_stall_is_named(new_stack: NewStack, server: Sandbox, pending: str)
     run = stack.end(update)
 
     assert run.code == 0, run
+
+
+def test_secret_inputs(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A secret id and secret expectations work, change nothing at the second update, and are encrypted in the state.
+    """
+    stack = new_stack(
+        f"""
+        subject = pulumi.Output.secret("CN=web.example.com")
+        approval = kf.WorkflowApproval("web", pulumi.Output.secret("{approved}"),
+                                       expect={{"current_state_data.Subject": subject}})
+        pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
+        pulumi.export("status", approval.status)
+        """,
+        server.environment(),
+    )
+
+    assert stack.preview().code == 0
+    run = stack.up()
+    assert run.code == 0, run
+    again = stack.up("--expect-no-changes")
+    assert again.code == 0, again
+    record = stack.resource("web", "ApprovalRecord")
+    assert record is not None
+    assert "CN=web.example.com" not in str(record["outputs"]["expect"])
+    assert "Complete" == stack.outputs["status"]
+
+
+def test_secret_expectation_unmet(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A secret expectation that is not met ends the run without the value.
+    """
+    stack = new_stack(
+        f"""
+        kf.WorkflowApproval("web", "{approved}",
+                            expect={{"current_state_data.Subject": pulumi.Output.secret("CN=canary.example.com")}})
+        """,
+        server.environment(),
+    )
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert "its current_state_data.Subject is not the expected one" in run.text
+    assert "canary" not in run.text
