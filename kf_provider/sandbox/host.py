@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .certificates import CertificateFiles
 
 START_TIMEOUT_SECONDS: Final = 10.0
+STOP_TIMEOUT_SECONDS: Final = 1.0
 
 
 class Host:
@@ -49,13 +50,11 @@ class Host:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=1,
                 ssl_certfile=certificate.server_cert if certificate else None,
                 ssl_keyfile=certificate.server_key if certificate else None,
             )
         )
         self._thread = threading.Thread(target=self._run, name=f"sandbox-{self.port}", daemon=True)
-        self._stopped = False
 
     def start(self) -> None:
         """
@@ -70,7 +69,7 @@ class Host:
         Cut every connection and free the port, at once, whatever clients do. Can be called again.
         """
         if self._thread.is_alive():
-            self._server.should_exit = True
+            self._server.loop.call_soon_threadsafe(self._server.end)
             self._thread.join()
         self._socket.close()
 
@@ -79,26 +78,46 @@ class Host:
 
 
 class _Server(uvicorn.Server):
+    """
+    uvicorn's server, but one that says when it is ready, and ends at once: its own looks whether it should end ten
+    times a second, gives connections time to finish, and waits for those that hang.
+    """
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self._end = asyncio.Event()
+
+    def end(self) -> None:
+        """
+        Stop serving; to be called in the server's event loop.
+        """
+        self._end.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self.loop = asyncio.get_running_loop()
         self.ready.set()
 
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):  # a tick is a tenth of a second; every tenth renews the Date header
+            ticks += 10
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), 1)
+                return
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn asks connections to finish; a hanging request or a client that keeps its connection would not.
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
         for connection in list(self.server_state.connections):
             transport = getattr(connection, "transport", None)
             if transport is not None:
                 transport.abort()
-        await super().shutdown(sockets)
-
-    def install_signal_handlers(self) -> None:
-        """
-        None: signals are for the program around the sandbox.
-        """
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=STOP_TIMEOUT_SECONDS)
 
 
 class _Protocol(H11Protocol):

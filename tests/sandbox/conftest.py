@@ -26,6 +26,7 @@ def connect(server: Sandbox, account: Account | None = None, **headers: str) -> 
         auth=(account.username, account.password),
         headers={"x-keyfactor-requested-with": "APIClient"} | headers,
         trust_env=False,
+        verify=False,  # plain http: without this every client loads the system's authorities first
     )
 
 
@@ -37,5 +38,5 @@ def client(server: Sandbox) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def control(server: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/sandbox", trust_env=False) as connected:
+    with httpx.Client(base_url=f"{server.url}/sandbox", trust_env=False, verify=False) as connected:
         yield connected
