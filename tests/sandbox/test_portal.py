@@ -4,6 +4,7 @@ What the page reads, and who may ask: the guard in front of the control paths.
 
 import re
 import subprocess
+import sys
 
 import httpx
 import pytest
@@ -241,6 +242,22 @@ def test_no_preflight_is_granted(server: Sandbox, control: httpx.Client) -> None
 
     assert response.status_code == 403
     assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+def test_command_prints_the_address() -> None:
+    """
+    `kf sandbox` tells people on stderr where the page is, and the page is there.
+    """
+    command = [sys.executable, "-m", "kf_provider", "sandbox"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            address = next(line for line in process.stderr if "approve and deny" in line).split()[-1]
+            page = httpx.get(address, trust_env=False)
+        finally:
+            process.terminate()
+
+    assert page.headers["content-type"].startswith("text/html")
 
 
 def test_curl(server: Sandbox) -> None:
