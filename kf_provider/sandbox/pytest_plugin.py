@@ -115,18 +115,20 @@ def pytest_runtest_makereport(
 def _running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any]
 ) -> Iterator[Sandbox]:
-    missing = ""
+    for marker in reversed(list(request.node.iter_markers("keyfactor_sandbox"))):
+        options = options | marker.kwargs
+    server, missing = None, ""
     try:
         from .sandbox import Sandbox
+
+        server = Sandbox(**options)  # with TLS it imports one package more
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").partition(".")[0]
         if missing in {"", "kf_provider"}:
             raise
-    if missing:
+    if server is None:
         pytest.fail(f"the sandbox needs {missing}: pip install 'kf-provider[sandbox]'", pytrace=False)
-    for marker in reversed(list(request.node.iter_markers("keyfactor_sandbox"))):
-        options = options | marker.kwargs
-    with Sandbox(**options) as server, pytest.MonkeyPatch.context() as patch:
+    with server, pytest.MonkeyPatch.context() as patch:
         _point_clients_at(server, patch, tmp_path_factory.mktemp("keyfactor"))
         yield server
 

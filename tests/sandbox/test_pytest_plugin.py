@@ -200,16 +200,27 @@ def test_failure_tells_the_seed(user: pytest.Pytester) -> None:
     assert "polled faster than 1/s: 0" in printed
 
 
-def test_without_the_extra(user: pytest.Pytester) -> None:
+@pytest.mark.parametrize(("missing", "options"), [("starlette", ""), ("trustme", 'tls="valid"')])
+def test_without_the_extra(user: pytest.Pytester, missing: str, options: str) -> None:
     """
     Without what the extra brings, the test's error is one line that says how to get it.
     """
-    user.makeconftest("import sys\nsys.modules['starlette'] = None\n")
+    user.makeconftest(f"import sys\nsys.modules[{missing!r}] = None\n")
 
-    printed = run(user, "def test_it(keyfactor_sandbox):\n    pass\n", errors=1)
+    printed = run(
+        user,
+        f"""
+        import pytest
 
-    assert "needs starlette: pip install 'kf-provider[sandbox]'" in printed
-    assert "Traceback" not in printed
+        @pytest.mark.keyfactor_sandbox({options})
+        def test_it(keyfactor_sandbox):
+            pass
+        """,
+        errors=1,
+    )
+
+    assert f"needs {missing}: pip install 'kf-provider[sandbox]'" in printed
+    assert "Error:" not in printed
 
 
 def test_documented(user: pytest.Pytester) -> None:
@@ -225,6 +236,27 @@ def test_documented(user: pytest.Pytester) -> None:
     assert "@pytest.mark.keyfactor_sandbox(**options)" in markers
     assert "--keyfactor-seed" in options
     assert "keyfactor_fault_rate" in options
+
+
+def test_costs_nothing_where_it_is_not_used(user: pytest.Pytester) -> None:
+    """
+    In a run that uses no fixture of it, the plugin has brought in nothing but itself.
+    """
+    run(
+        user,
+        """
+        import sys
+
+        def test_it(request):
+            assert request.config.pluginmanager.has_plugin("keyfactor-sandbox")
+            assert sorted(name for name in sys.modules if name.partition(".")[0] == "kf_provider") == [
+                "kf_provider", "kf_provider.sandbox", "kf_provider.sandbox.pytest_plugin"
+            ]
+            brought = {"pulumi", "grpc", "requests", "pydantic", "starlette", "fastapi", "uvicorn", "click"}
+            assert not brought & sys.modules.keys()
+        """,
+        passed=1,
+    )
 
 
 def test_public_names_are_there() -> None:
