@@ -31,7 +31,7 @@ FLAGS = (
     "--lang=en-GB",
 )
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
 
 
 class Browser:

@@ -60,7 +60,7 @@ def test_enroll_and_approve(server: Sandbox, browser: Browser) -> None:
     assert server.instance(instance_id).status == "Complete"
     assert "shop.keyexample.com" in browser.text("#detail-title")
     assert "approved by KEYEXAMPLE\\approver1: looks right" in browser.text("#history")
-    assert browser.text("#message") == "Approved. The instance is Complete."
+    browser.wait_for_text("#message", "Approved. The instance is Complete.")
     assert browser.row(instance_id).text.startswith("Complete")
     assert not browser("#comment").get_property("value")
     assert browser.run("return window.loadedOnce")

@@ -128,6 +128,9 @@ async function send(path, body) {
 
 /** Do what a person asked for, and say it when that fails. */
 async function attempt(work) {
+  // A poll that is under way would tell of the change before this does.
+  view.round++;
+  clearTimeout(view.timer);
   try {
     await work();
   } catch (error) {
