@@ -179,29 +179,27 @@ class ApprovalRecord(Resource, module="keyfactor", name="ApprovalRecord"):
         the URN of whatever a resource depends on, so the guard stands there: it needs no second row in the CLI's table.
         """
         urn = self._registered_urn
+        recorded = pulumi.Output.all(status=self.status, instance_id=self.instance_id, expect=self.expect)
 
-        def compare(known: Any) -> str | pulumi.Output[str]:
-            if pulumi.runtime.is_dry_run():
+        def guard(wanted: Any) -> pulumi.Output[str]:
+            if pulumi.runtime.is_dry_run() or (not contains_unknowns(wanted) and wanted["is_off"]):
                 return urn
-            if contains_unknowns(known):
+            return recorded.apply(lambda known: compare(known, wanted), run_with_unknowns=True)
+
+        def compare(known: Any, wanted: Any) -> pulumi.Output[str]:
+            if contains_unknowns(known) or contains_unknowns(wanted):
                 raise pulumi.RunError(
                     f"approval {name!r}: this run left its record out, so what depends on it was not touched; run "
                     f"`pulumi up` without --target and --exclude, or add the record to them"
                 )
-            recorded, wanted = known["recorded"], known["wanted"]
-            if wanted["is_off"]:
-                return urn
-            if recorded["status"] is None or _changes(recorded, wanted):
+            if known["status"] is None or _changes(known, wanted):
                 raise pulumi.RunError(
-                    f"approval {name!r}: the record in this stack is for {recorded['instance_id']}, not for "
-                    f"{wanted['instance_id']}{_expecting(recorded, wanted)}: it was left out of this run"
+                    f"approval {name!r}: the record in this stack is for {known['instance_id']}, not for "
+                    f"{wanted['instance_id']}{_expecting(known, wanted)}: it was left out of this run"
                 )
             return urn
 
-        recorded = {"status": self.status, "instance_id": self.instance_id, "expect": self.expect}
-        self.__dict__["urn"] = pulumi.Output.all(recorded=recorded, wanted=decision).apply(
-            compare, run_with_unknowns=True
-        )
+        self.__dict__["urn"] = decision.apply(guard, run_with_unknowns=True)
 
 
 def _expecting(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -224,9 +222,9 @@ class WorkflowApproval(pulumi.ComponentResource):
     | CanceledForRestart | ends the run; with `follow_restarts` waits for the successor |
     | anything else | ends the run |
 
-    Outputs: `status`, `instance_id`, `approved_instance_id` (the last successor's id after restarts), `lineage` (the ids
-    from the one to the other), `title`, `reference_id`, `definition`, `start_date`, `last_modified`, `expect`, `server`
-    and `state_digest` (SHA-256, hex, of the canonical CurrentStateData at the approval).
+    Outputs: `status`, `instance_id`, `approved_instance_id` (that of the last successor after restarts), `lineage` (the
+    ids from the one to the other), `title`, `reference_id`, `definition`, `start_date`, `last_modified`, `expect`,
+    `server` and `state_digest` (SHA-256, hex, of the canonical CurrentStateData at the approval).
     """
 
     status: pulumi.Output[str]

@@ -128,6 +128,20 @@ def test_target_nothing_new(new_stack: NewStack, server: Sandbox, old: str) -> N
     assert "new" == value_of(stack)
 
 
+def test_target_with_gates_off(new_stack: NewStack, server: Sandbox, old: str, new: str) -> None:
+    """
+    `gates` set to `off` is the way to run with `--target` past a pending gate; nothing is recorded.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up().code == 0
+    stack.write(program(new, "new"))
+
+    run = stack.up("--target", DEPENDENT, KEYFACTOR_GATES="off")
+
+    assert run.code == 0, run
+    assert ("new", old) == (value_of(stack), recorded(stack))
+
+
 IGNORE = """
         def ignore(args):
             if "ApprovalRecord" in {type_}:
