@@ -366,7 +366,8 @@ class WorkflowApproval(pulumi.ComponentResource):
             return verdict.problem
         standing = progress(verdict.instance) if verdict.instance else "not there yet"
         if is_preview and may_wait:
-            self._report(f"{standing}; the update will wait")
+            # Not ephemeral: the row is gone when the preview is over, and this is what there is to know.
+            pulumi.log.info(f"{standing}; the update will wait", resource=self)
             return None
         what = f"workflow instance {instance_id} is not approved yet ({standing})"
         if not may_wait:

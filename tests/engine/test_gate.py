@@ -69,7 +69,9 @@ def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pen
     run = stack.preview()
 
     assert run.code == 0, run
-    assert 'Suspended at "Manager approval", 0 of 1 signals; the update will wait' in run.text
+    diagnostics = run.text.partition("Diagnostics:\n")[2]
+    assert "keyfactor:index:WorkflowApproval (web):" in diagnostics
+    assert 'Suspended at "Manager approval", 0 of 1 signals; the update will wait' in diagnostics
     assert 1 == len(server.journal())
 
 
