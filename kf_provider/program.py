@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import sys
+import threading
 import traceback
 import weakref
 from collections.abc import Coroutine
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 import pulumi
@@ -21,6 +24,8 @@ import pulumi.runtime
 from pulumi.runtime.settings import _get_rpc_manager
 
 CHECK_SECONDS: Final = 1.0
+
+_INTERRUPTED: Final = "interrupted while an approval was waited for; nothing was lost: run it again to go on waiting"
 
 Result = TypeVar("Result")
 
@@ -42,12 +47,15 @@ class Ending:
             register_outputs(outputs)
 
         stack.register_outputs = notice  # type: ignore[attr-defined]  # the same
+        self._waits = 0
+        self._end_waits_on_interrupt(asyncio.get_running_loop())
 
     async def unless_ended(self, waiting: Coroutine[Any, Any, Result]) -> Result:
         """
         The result of `waiting`; raises the program's error instead, at most a second after there is one.
         """
         task = asyncio.ensure_future(waiting)
+        self._waits += 1
         try:
             while not task.done():
                 if (error := self._what_ended()) is not None:
@@ -56,7 +64,27 @@ class Ending:
                 await asyncio.wait(ends, timeout=CHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             return task.result()
         finally:
+            self._waits -= 1
             task.cancel()
+
+    def _end_waits_on_interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """
+        Let Ctrl-C, which a terminal sends to this process too, end the waits with one line instead of a traceback.
+
+        A second one is Python's own, for a program that is busy with something else.
+        """
+        usual = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(usual):
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, usual)
+            if not self._waits:
+                usual(number, frame)
+            elif not self._error.done():
+                loop.call_soon_threadsafe(self._error.set_result, pulumi.RunError(_INTERRUPTED))
+
+        signal.signal(signal.SIGINT, interrupt)
 
     def _what_ended(self) -> Exception | None:
         if self._error.done():

@@ -52,19 +52,21 @@ def nothing_runs(stack: Stack, within: float) -> None:
     wait_until(lambda: not processes_of(stack), within=within, what=lambda: "\n".join(processes_of(stack)))
 
 
-def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+@pytest.mark.parametrize("reaches", ["cli", "group"])
+def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str, reaches: str) -> None:
     """
-    SIGINT to the CLI alone ends a waiting run within seconds; the next one starts as if nothing had been.
+    Ctrl-C, to the CLI alone or to the program too, ends a waiting run within seconds and without a traceback; the next
+    one starts as if nothing had been.
     """
     stack = new_stack(GATE.format(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
     stack.wait_for("Suspended")
 
-    update.send_signal(signal.SIGINT)
+    (os.killpg if reaches == "group" else os.kill)(update.pid, signal.SIGINT)
     run = stack.end(update, within=5)
 
     assert run.code != 0
-    assert "Traceback" not in run.text
+    assert "Traceback" not in run.text, run
     nothing_runs(stack, within=5)
     server.approve(pending)
     again = stack.up()
