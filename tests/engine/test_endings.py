@@ -67,6 +67,7 @@ def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str, reaches: 
 
     assert run.code != 0
     assert "Traceback" not in run.text, run
+    assert stack.resource("after") is None
     nothing_runs(stack, within=5)
     server.approve(pending)
     again = stack.up()
@@ -90,6 +91,7 @@ def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -
     run = stack.end(update, within=5)
 
     assert run.code != 0
+    assert stack.resource("after") is None
     nothing_runs(stack, within=5)
     asked = len(server.journal())
     subprocess.run(
