@@ -56,11 +56,13 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # At first use: the sandbox, its pytest plugin and the command line must not wait half a second for pulumi.
-    if name in _MODULE_OF:
-        return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        # At first use: the sandbox, its pytest plugin and the command line must not wait half a second for pulumi.
+        if name in _MODULE_OF:
+            return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

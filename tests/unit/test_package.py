@@ -28,7 +28,7 @@ def test_no_other_name() -> None:
     """
 
     with pytest.raises(AttributeError, match="has no attribute 'WorkflowAproval'"):
-        kf_provider.WorkflowAproval  # noqa: B018 - reading it is the test
+        kf_provider.WorkflowAproval  # type: ignore[attr-defined]  # noqa: B018 - reading it is the test
 
 
 def test_sandbox_without_pulumi() -> None:
