@@ -52,7 +52,7 @@ def test_readme_program(new_stack: NewStack, server: Sandbox, approved: str, pro
         assert run.code == 0, run
 
 
-@pytest.mark.parametrize("script", [code for code in PROGRAMS if "import pulumi" not in code])
+@pytest.mark.parametrize("script", [code for code in PROGRAMS if not re.search("import pulumi|def test_", code)])
 def test_readme_script(server: Sandbox, script: str) -> None:
     """
     Each script of the README runs as it stands.
@@ -69,6 +69,20 @@ def test_readme_script(server: Sandbox, script: str) -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("test", [code for code in PROGRAMS if "def test_" in code])
+def test_readme_test(tmp_path: Path, test: str) -> None:
+    """
+    Each test of the README passes, where kf-provider is installed and nothing else is set up.
+    """
+    (tmp_path / "test_block.py").write_text(test)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert "1 passed" in done.stdout, done.stdout
 
 
 def test_readme_commands(new_stack: NewStack, tmp_path: Path) -> None:
