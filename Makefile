@@ -45,12 +45,7 @@ check: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
 
 bench: $(INSTALLED)
-	@$(FIND_CLI) && set -e; \
-	for file in benchmarks/*.py; do \
-	    [ -e "$$file" ] || { echo 'there is no benchmark yet'; break; }; \
-	    echo "== $$file"; \
-	    $(BIN)/python "$$file"; \
-	done
+	@$(FIND_CLI) && $(BIN)/python -m benchmarks && exec $(BIN)/python -m benchmarks.sandbox_load
 
 freeze: $(INSTALLED)
 	@{ sed '/^# installed$$/q' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v '^#'; } > constraints.tmp

@@ -1,0 +1,47 @@
+"""
+The figures of the README: `python -m benchmarks [schedules] [client] [engine] [--json]`, or `make bench`.
+
+Tables go to stdout and the figures to benchmarks/results/DATE.json; with --json the figures go to stdout and the tables
+to stderr. Machines are noisy: times are measured beside each other in one run and given as ratios of medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from . import client, engine, schedules
+from .machine import ROOT, description
+
+PARTS = {"schedules": schedules.measure, "client": client.measure, "engine": engine.measure}
+
+
+def main() -> None:
+    """
+    Measure, print and keep.
+    """
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all of them unless given")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, and keep no file")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    tables = sys.stderr if options.json else sys.stdout
+    figures: dict[str, object] = {"machine": description()}
+    print(", ".join(f"{name} {value}" for name, value in description().items()), file=tables)
+    for name, measure in PARTS.items():
+        if not options.parts or name in options.parts:
+            figures[name] = measure(lambda text: print(f"\n{text}", file=tables, flush=True))
+    text = json.dumps(figures, indent=1, ensure_ascii=False)
+    if options.json:
+        print(text)
+    elif not options.parts:
+        path = ROOT / "benchmarks" / "results" / f"{description()['date']}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text + "\n")
+        print(f"\nkept in {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

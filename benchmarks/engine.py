@@ -1,0 +1,286 @@
+"""
+What gates and reads cost on the real engine: time, memory and requests of whole runs of the CLI.
+
+Runs of one kind are compared with runs of another, taken in turns; each has a stack of its own and new instances on one
+sandbox. Times are ratios of medians; requests are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kf_provider.sandbox import Sandbox
+from tests.engine.conftest import PROJECT, Stack, cli_environment
+
+from .machine import ROOT, ratio, table
+
+GATES = 300
+PENDING_SECONDS = 30.0
+ROUNDS = 3
+MANY_GATES = 1000
+READS = 1000
+IDS = 10
+WALL_TARGET = 1.1
+LONGEST_RUN = 1200.0
+
+# Two resources that have nothing to do with the gates: one declared before them, one after.
+PROGRAM = """
+import atexit, json
+from pathlib import Path
+
+def note_memory():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    Path("peak").write_text(line.split()[1])
+
+atexit.register(note_memory)
+ids = json.loads(Path("ids.json").read_text())
+pulumi.Stash("before", input="x")
+{body}
+pulumi.Stash("after", input="x")
+"""
+WITH_GATES = """
+for number, instance_id in enumerate(ids):
+    kf.WorkflowApproval(f"gate{number}", instance_id)
+"""
+WITH_PLAIN = """
+from benchmarks.plain import Plain
+for number, instance_id in enumerate(ids):
+    Plain(f"plain{number}", instance_id)
+"""
+WITH_READS = """
+for number, instance_id in enumerate(ids):
+    kf.WorkflowInstance(f"read{number}", instance_id)
+"""
+WITH_FUNCTIONS = f"""
+statuses = [kf.get_workflow_instance_output(instance_id).status for instance_id in ids * {READS // IDS}]
+pulumi.export("pending", pulumi.Output.all(*statuses).apply(lambda known: known.count("Suspended")))
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """
+    One `pulumi up`.
+    """
+
+    seconds: float
+    before_seconds: float  # from the start of the CLI until the resource that is declared before the gates was created
+    after_seconds: float
+    peak_mib: float  # of the process that runs the program
+    requests: Counter[str]
+    resources: Counter[str]
+    outputs: dict[str, object]
+
+
+class Bench:
+    """
+    Stacks in one temporary folder, with one sandbox.
+    """
+
+    def __init__(self, folder: Path, cli: Path, server: Sandbox) -> None:
+        self._folder = folder
+        self._cli = cli
+        self._server = server
+        self._template = folder / "template"
+        (self._template / "backend").mkdir(parents=True)
+        (self._template / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        subprocess.run(
+            [cli / "pulumi", "stack", "init", "test", "--non-interactive"],
+            cwd=self._template,
+            env=cli_environment(cli, self._template),
+            check=True,
+            capture_output=True,
+        )
+
+    def up(
+        self, body: str, *, instances: int, approved: bool = False, pending_seconds: float | None = None
+    ) -> Measured:
+        """
+        Run a program once; its instances are approved from the beginning, some time after the first look, or never.
+        """
+        server = self._server
+        server.reset()
+        ids = [server.start_enrollment(subject=f"CN=host{number}.example.com") for number in range(instances)]
+        if approved:
+            self._approve(ids)
+        folder = Path(tempfile.mkdtemp(dir=self._folder)) / "stack"
+        shutil.copytree(self._template, folder)
+        environment = {**cli_environment(self._cli, folder), **server.environment(), "PYTHONPATH": str(ROOT)}
+        del environment["PULUMI_DEBUG_GRPC"]  # writes every call of every plugin to a file
+        stack = Stack(folder, str(self._cli / "pulumi"), environment)
+        stack.write(PROGRAM.format(body=body))
+        (folder / "ids.json").write_text(json.dumps(ids))
+        began = time.time()
+        process = stack.start("up", "--yes", "--skip-preview", "--suppress-progress")
+        if pending_seconds is not None:
+            while not server.journal():
+                assert process.poll() is None, stack.output()
+                time.sleep(0.02)
+            time.sleep(pending_seconds)
+            self._approve(ids)
+        run = stack.end(process, within=LONGEST_RUN)
+        assert run.code == 0, run
+        created = {name: _created(stack, name) - began for name in ("before", "after")}
+        kinds = Counter(str(resource["type"]).rpartition(":")[2] for resource in stack.resources)
+        measured = Measured(
+            seconds=run.seconds,
+            before_seconds=created["before"],
+            after_seconds=created["after"],
+            peak_mib=int((folder / "peak").read_text()) / 1024,
+            requests=Counter(str(record.endpoint) for record in server.journal()),
+            resources=kinds,
+            outputs=stack.outputs,
+        )
+        shutil.rmtree(folder.parent)
+        return measured
+
+    def _approve(self, ids: Sequence[str]) -> None:
+        for instance_id in ids:
+            self._server.approve(instance_id)
+
+
+def _created(stack: Stack, name: str) -> float:
+    resource = stack.resource(name)
+    assert resource is not None
+    return datetime.fromisoformat(resource["created"]).timestamp()
+
+
+def measure_gates(bench: Bench) -> dict[str, object]:
+    """
+    300 gates that pend for 30 s beside the same program with nothing to wait for, beside as many plain components with
+    a dynamic resource each, and beside the program without them.
+    """
+    kinds: dict[str, Callable[[], Measured]] = {
+        "nothing": lambda: bench.up("", instances=0),
+        "plain components": lambda: bench.up(WITH_PLAIN, instances=GATES),
+        "gates, approved before": lambda: bench.up(WITH_GATES, instances=GATES, approved=True),
+        "gates, pending for 30 s": lambda: bench.up(WITH_GATES, instances=GATES, pending_seconds=PENDING_SECONDS),
+    }
+    runs: dict[str, list[Measured]] = {name: [] for name in kinds}
+    for _ in range(ROUNDS):
+        for name, run in kinds.items():
+            runs[name].append(run())
+    nothing, plain, approved, pending = runs.values()
+    for measured in approved + pending:
+        assert measured.resources["ApprovalRecord"] == GATES
+    return {
+        "gates": GATES,
+        "pending_seconds": PENDING_SECONDS,
+        "rounds": ROUNDS,
+        "medians": {name: _medians(taken) for name, taken in runs.items()},
+        # At most 30 s and 10 % more than the same program with nothing to wait for.
+        "wall_of_allowed": ratio(
+            [run.seconds for run in pending], [(run.seconds + PENDING_SECONDS) * WALL_TARGET for run in approved]
+        ),
+        "unrelated_pending_to_approved": ratio(
+            [run.after_seconds for run in pending], [run.after_seconds for run in approved]
+        ),
+        "unrelated_pending_to_plain": ratio(
+            [run.after_seconds for run in pending], [run.after_seconds for run in plain]
+        ),
+        "memory_to_plain": ratio([run.peak_mib for run in pending], [run.peak_mib for run in plain]),
+        "memory_to_nothing": ratio([run.peak_mib for run in pending], [run.peak_mib for run in nothing]),
+    }
+
+
+def _medians(runs: Sequence[Measured]) -> dict[str, object]:
+    return {
+        "seconds": _median(run.seconds for run in runs),
+        "unrelated_before_seconds": _median(run.before_seconds for run in runs),
+        "unrelated_after_seconds": _median(run.after_seconds for run in runs),
+        "peak_mib": _median(run.peak_mib for run in runs),
+        "requests": dict(runs[-1].requests),
+    }
+
+
+def measure_many(bench: Bench) -> dict[str, object]:
+    """
+    1,000 gates, pending for 30 s.
+    """
+    run = bench.up(WITH_GATES, instances=MANY_GATES, pending_seconds=PENDING_SECONDS)
+    assert run.resources["ApprovalRecord"] == MANY_GATES
+    return {"pending_seconds": PENDING_SECONDS, **_large(MANY_GATES, run)}
+
+
+def measure_reads(bench: Bench) -> dict[str, dict[str, object]]:
+    """
+    1,000 resources that read 1,000 instances, and 1,000 functions for 10.
+    """
+    reads = bench.up(WITH_READS, instances=READS)
+    assert reads.resources["WorkflowInstance"] == READS
+    functions = bench.up(WITH_FUNCTIONS, instances=IDS)
+    assert functions.outputs["pending"] == READS
+    assert functions.requests.total() == IDS, functions.requests
+    return {"reads": _large(READS, reads), f"functions for {IDS} ids": _large(READS, functions)}
+
+
+def _large(count: int, run: Measured) -> dict[str, object]:
+    return {
+        "count": count,
+        "seconds": round(run.seconds, 1),
+        "peak_mib": round(run.peak_mib),
+        "requests": dict(run.requests),
+    }
+
+
+def _median(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 1)
+
+
+def _cli_folder() -> Path:
+    folder = os.environ.get("KF_PULUMI_BIN")
+    if folder is None:
+        finder = [sys.executable, str(ROOT / "tools" / "pulumi" / "find.py")]
+        folder = subprocess.run(finder, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return Path(folder)
+
+
+def measure(report: Callable[[str], None]) -> dict[str, object]:
+    """
+    All of it: about ten minutes.
+    """
+    with tempfile.TemporaryDirectory(prefix="kf-bench-") as folder, Sandbox() as server:
+        bench = Bench(Path(folder), _cli_folder(), server)
+        gates = measure_gates(bench)
+        report(_gates_tables(gates))
+        reads, many = measure_reads(bench), measure_many(bench)
+        report(_large_table({**reads, "gates": many}))
+    return {"gates": gates, "many_gates": many, **reads}
+
+
+def _gates_tables(figures: dict[str, Any]) -> str:
+    heads = ["program", "seconds", "unrelated, before", "unrelated, after", "peak MiB", "requests"]
+    rows = [[name, *list(run.values())[:-1], sum(run["requests"].values())] for name, run in figures["medians"].items()]
+    ratios = [
+        ["wall time, to that of the same gates approved before + 30 s + 10 %", figures["wall_of_allowed"]],
+        ["unrelated resource, to that beside gates approved before", figures["unrelated_pending_to_approved"]],
+        ["unrelated resource, to that beside plain components", figures["unrelated_pending_to_plain"]],
+        ["memory of the program, to that with plain components", figures["memory_to_plain"]],
+        ["memory of the program, to that of an empty one", figures["memory_to_nothing"]],
+    ]
+    title = (
+        f"{figures['gates']} gates on the engine, medians of {figures['rounds']} runs (unrelated: seconds until a"
+        " resource without a gate is created, declared before and after the gates)"
+    )
+    return f"{title}\n\n{table(heads, rows)}\n\n{table(['of 300 pending gates', 'ratio'], ratios)}"
+
+
+def _large_table(figures: dict[str, Any]) -> str:
+    rows = [
+        [f"{run['count']:,} {name}", run["seconds"], run["peak_mib"], sum(run["requests"].values())]
+        for name, run in figures.items()
+    ]
+    return "Large programs, one run of each\n\n" + table(["", "seconds", "peak MiB", "requests"], rows)

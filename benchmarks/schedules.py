@@ -1,0 +1,354 @@
+"""
+How often a server is asked during a wait, and how late an approval is seen, beside what others do. Virtual time.
+
+Our figures are those of the real Watcher on a virtual clock. Peers in Python run for real, on a clock of ours, in a
+venv of their own; peers in Go are their loops, written down here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+from kf_provider.models import Instance, InstanceSummary
+from kf_provider.settings import Settings
+from kf_provider.watcher import PAGE_SIZE, Watcher
+from tests.unit.test_watcher import VirtualLoop
+
+from .machine import table
+
+OURS = "kf_provider"
+WAITS = {"5 min": 300.0, "1 h": 3600.0, "8 h": 28_800.0, "3 d": 259_200.0}
+GATES = (1, 20, 300, 1000)
+GATES_WAIT = 3600.0
+SEEDS = range(5)  # both we and google-api-core draw lots
+PEERS = Path(__file__).parent / "peers"
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Poller:
+    """
+    When somebody asks during one wait, in seconds from its beginning; once for each drawing of lots.
+    """
+
+    name: str
+    source: str
+    looks: Sequence[Sequence[float]]
+    requests_per_look: int = 1
+
+    def requests(self, approved_at: float) -> float:
+        """
+        How many requests it takes to see an approval at that time.
+        """
+        return self.requests_per_look * fmean(bisect_left(looks, approved_at) + 1 for looks in self.looks)
+
+    def delays(self, until: float) -> tuple[float, float]:
+        """
+        How late an approval is seen, on the average over all times and at the worst.
+        """
+        means, worst = [], 0.0
+        for looks in self.looks:
+            gaps = [(min(later, until) - earlier, later - earlier) for earlier, later in pairwise(looks)]
+            gaps = [(part, gap) for part, gap in gaps if part > 0]
+            # An approval in a gap of g seconds waits for its end: g/2 on the average, over the part that counts.
+            means.append(sum(part * (gap - part / 2) for part, gap in gaps) / until)
+            worst = max(worst, *(gap for _, gap in gaps))
+        return fmean(means), worst
+
+
+class Fleet:
+    """
+    A server with many instances on the virtual clock, each approved at its time.
+    """
+
+    def __init__(self, approved_at: Sequence[float]) -> None:
+        self.settings = Settings(hostname="keyfactor.example.com", username="u", password="p")
+        self.approved_at = {f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94": at for n, at in enumerate(approved_at)}
+        self.reads: list[float] = []
+        self.lists: list[float] = []
+
+    def _instance(self, instance_id: str) -> Instance:
+        is_approved = _now() >= self.approved_at[instance_id]
+        changed = START + timedelta(seconds=self.approved_at[instance_id]) if is_approved else START
+        return Instance.model_validate(
+            {
+                "Id": instance_id,
+                "Status": "Complete" if is_approved else "Suspended",
+                "LastModified": changed.isoformat(),
+            }
+        )
+
+    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
+        del timeout
+        self.reads.append(_now())
+        return self._instance(instance_id)
+
+    def list_workflow_instances(
+        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
+    ) -> list[InstanceSummary]:
+        del limit, timeout
+        self.lists.append(_now())
+        return [self._instance(found) for found in re.findall(r'Id -eq "([^"]+)"', query or "")]
+
+    def wait_for_all(self, *, seed: int, start_within: float = 0.0) -> list[float]:
+        """
+        One gate for each instance, started in turn within some seconds; how late each approval is seen.
+        """
+        luck = random.Random(seed).random
+
+        async def one(watcher: Watcher, number: int, instance_id: str) -> float:
+            await asyncio.sleep(start_within * number / len(self.approved_at))
+            verdict = await watcher.wait(instance_id, timeout=math.inf)
+            assert verdict.is_approved
+            return _now() - self.approved_at[instance_id]
+
+        async def run() -> list[float]:
+            watcher = Watcher(self, luck=luck, start=lambda request: request())
+            return await asyncio.gather(*(one(watcher, n, id_) for n, id_ in enumerate(self.approved_at)))
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            return runner.run(run())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def our_looks(until: float) -> Poller:
+    """
+    When the watcher asks about one instance until it is approved at `until`.
+    """
+    runs = []
+    for seed in SEEDS:
+        fleet = Fleet([until])
+        fleet.wait_for_all(seed=seed)
+        assert not fleet.lists  # a single wait reads its instance
+        runs.append(fleet.reads)
+    return Poller(OURS, "the Watcher itself", runs)
+
+
+def _loop(intervals: Iterator[float], until: float) -> list[float]:
+    looks = [0.0]
+    while looks[-1] < until:
+        looks.append(looks[-1] + next(intervals))
+    return looks
+
+
+def _growing(first: float, factor: float, longest: float) -> Iterator[float]:
+    while True:
+        yield min(first, longest)
+        first *= factor
+
+
+def terraform_looks(until: float) -> Poller:
+    """
+    StateChangeConf.WaitForStateContext of terraform-plugin-sdk v2 with neither MinTimeout nor PollInterval.
+    """
+
+    def intervals() -> Iterator[float]:
+        yield 0.0  # the second look follows the first at once
+        yield from _growing(0.2, 2, 10)
+
+    return Poller("terraform-plugin-sdk helper/retry", "its loop in Go, written down", [_loop(intervals(), until)])
+
+
+def keyfactor_looks(until: float) -> Poller:
+    """
+    The certificate resource of Keyfactor's Terraform provider v2.2.0: two lists a look, for each certificate.
+    """
+    return Poller(
+        "Keyfactor's Terraform provider", "its loop in Go, written down", [_loop(_growing(1, 2, 30), until)], 2
+    )
+
+
+def _documented(name: str, until: float) -> list[float]:
+    if name == "google-api-core":
+        luck = random.Random(1)
+        return _loop((luck.uniform(0, longest) for longest in _growing(1, 1.5, 20)), until)
+    seconds = {"azure-core": 30.0, "vcert": 2.0}[name]
+    return _loop(_growing(seconds, 1, seconds), until)
+
+
+def peers_python() -> Path | None:
+    """
+    The interpreter of the peers' venv, made once in the user's cache; None where they cannot be installed.
+    """
+    requirements = PEERS / "requirements.txt"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kf-provider"
+    key = sha256(f"{sys.version_info[:2]}{requirements.read_text()}".encode()).hexdigest()[:12]
+    venv = cache / f"benchmark-peers-{key}"
+    python = venv / "bin" / "python"
+    if not (venv / "ready").exists():
+        try:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, capture_output=True)
+            install = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)]
+            subprocess.run(install, check=True, capture_output=True, timeout=300)
+        except (OSError, subprocess.SubprocessError) as failed:
+            print(f"the peers in Python cannot be installed: {failed}", file=sys.stderr)
+            return None
+        (venv / "ready").touch()
+    return python
+
+
+def python_looks(until: float, python: Path | None) -> list[Poller]:
+    """
+    When the peers in Python ask; by their documentation where they cannot be run.
+    """
+    if python is None:
+        return [
+            Poller(name, "its documentation; it could not be installed here", [_documented(name, until)])
+            for name in ("google-api-core", "azure-core", "vcert")
+        ]
+    looks: dict[str, list[list[float]]] = {}
+    for seed in SEEDS:
+        # -P: the folder of the script holds nothing that a peer should import; elsewhere: nor does the checkout.
+        command = [str(python), "-P", str(PEERS / "poll_times.py"), str(until), str(seed)]
+        run = subprocess.run(command, cwd=tempfile.gettempdir(), check=True, stdout=subprocess.PIPE, text=True)
+        for name, times in json.loads(run.stdout).items():
+            looks.setdefault(name, []).append(times)
+    return [Poller(name, "run on a clock of ours", runs) for name, runs in looks.items()]
+
+
+def pollers(until: float, python: Path | None) -> list[Poller]:
+    """
+    All, ours first.
+    """
+    return [our_looks(until), terraform_looks(until), *python_looks(until, python), keyfactor_looks(until)]
+
+
+def measure_waits(python: Path | None) -> list[dict[str, object]]:
+    """
+    Requests of one wait, and how late an approval is seen, for each length of wait.
+    """
+    figures: list[dict[str, object]] = []
+    for wait, seconds in WAITS.items():
+        for poller in pollers(seconds, python):
+            mean, worst = poller.delays(seconds)
+            figures.append(
+                {
+                    "wait": wait,
+                    "poller": poller.name,
+                    "source": poller.source,
+                    "requests": round(poller.requests(seconds)),
+                    "delay_mean_seconds": round(mean, 2),
+                    "delay_worst_seconds": round(worst, 1),
+                }
+            )
+    return figures
+
+
+def measure_gates(python: Path | None) -> list[dict[str, object]]:
+    """
+    Requests of many waits that begin together, each approved at some time within the hour.
+    """
+    figures: list[dict[str, object]] = []
+    single = pollers(GATES_WAIT, python)
+    for count in GATES:
+        approved_at = [random.Random(count + n).uniform(1, GATES_WAIT) for n in range(count)]
+        fleet = Fleet(approved_at)
+        delays = fleet.wait_for_all(seed=1)
+        lists, reads = _by_tick(fleet.lists), _by_tick(fleet.reads)
+        first = reads.pop(0.0)
+        if count > 1:
+            _check(fleet, delays, lists, reads)
+        spread = Fleet(approved_at)
+        spread.wait_for_all(seed=1, start_within=count * SECONDS_BETWEEN_STARTS)
+        figures.append(
+            {
+                "gates": count,
+                "requests": len(fleet.lists) + len(fleet.reads),
+                "requests_when_started_in_turn": len(spread.lists) + len(spread.reads),
+                "first_looks": first,
+                "lists": len(fleet.lists),
+                "most_lists_in_a_tick": max(lists.values(), default=0),
+                "most_in_a_tick": max((lists[tick] + reads[tick] for tick in {*lists, *reads}), default=0),
+                "delay_mean_seconds": round(fmean(delays), 2),
+                "delay_worst_seconds": round(max(delays), 1),
+                "requests_of_others": {
+                    poller.name: round(sum(poller.requests(at) for at in approved_at))
+                    for poller in single
+                    if poller.name != OURS
+                },
+            }
+        )
+    return figures
+
+
+SECONDS_BETWEEN_STARTS = 0.02  # about what the SDK takes to register a gate
+
+
+def _by_tick(times: Sequence[float]) -> Counter[float]:
+    return Counter(round(at, 1) for at in times)
+
+
+def _check(fleet: Fleet, delays: Sequence[float], lists: Counter[float], reads: Counter[float]) -> None:
+    """
+    A tick costs a list request for each 50 that wait, and a read for each change: no clock is needed to hold that.
+    """
+    seen_at = [at + delay for at, delay in zip(fleet.approved_at.values(), delays, strict=True)]
+    changes = _by_tick(seen_at)
+    for tick in {*lists, *reads}:
+        waiting = sum(seen > tick - 0.2 for seen in seen_at)
+        # Of a page of one, the instance is read instead.
+        allowed = math.ceil(waiting / PAGE_SIZE) + changes[tick]
+        sent = lists[tick] + reads[tick]
+        assert sent <= allowed, f"{sent} requests at {tick} s, when {waiting} wait and {changes[tick]} have changed"
+
+
+def measure(report: Callable[[str], None]) -> dict[str, object]:
+    """
+    Both tables.
+    """
+    python = peers_python()
+    waits, gates = measure_waits(python), measure_gates(python)
+    report(_waits_table(waits))
+    report(_gates_table(gates))
+    return {"waits": waits, "gates": gates}
+
+
+def _waits_table(figures: Sequence[dict[str, object]]) -> str:
+    names = list(dict.fromkeys((str(row["poller"]), str(row["source"])) for row in figures))
+    cell = "{requests:,} · {delay_mean_seconds:.1f} · {delay_worst_seconds:.0f}"
+    cells = {(row["wait"], row["poller"]): cell.format(**row) for row in figures}
+    rows = [[name, *(cells[wait, name] for wait in WAITS), source] for name, source in names]
+    head = "Requests of one wait · mean and · worst delay of an approval within it, in seconds (virtual time)"
+    return f"{head}\n\n{table(['', *WAITS, 'how it was found'], rows)}"
+
+
+def _gates_table(figures: Sequence[dict[str, object]]) -> str:
+    rows: list[list[object]] = []
+    for row in figures:
+        others = row["requests_of_others"]
+        assert isinstance(others, dict)
+        columns = (
+            "gates",
+            "requests",
+            "requests_when_started_in_turn",
+            "first_looks",
+            "most_lists_in_a_tick",
+            "most_in_a_tick",
+            "delay_mean_seconds",
+            "delay_worst_seconds",
+        )
+        rows.append([*(row[column] for column in columns), *others.values()])
+        names = [name.partition(" ")[0] for name in others]
+    heads = ["gates", "requests", "started in turn", "first looks", "lists/tick", "most/tick", "mean s", "worst s"]
+    title = "Requests of many gates that begin together, each approved at some time within an hour (virtual time)"
+    return f"{title}\n\n{table([*heads, *names], rows)}"
