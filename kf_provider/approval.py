@@ -30,12 +30,12 @@ from pulumi.output import contains_unknowns
 from .client import Client
 from .errors import InstanceIdError, KeyfactorError, NotApprovedError
 from .functions import Definition, outputs
-from .models import Status, parse_instance_id, state_digest
+from .models import parse_instance_id, state_digest
 from .program import ending
 from .provider import Provider, client_for, is_mocked, own_provider, plugin_settings, resolve_settings
 from .schedule import duration_seconds, spoken
 from .settings import Settings
-from .verdict import EXPECTABLE, Verdict, judge, progress
+from .verdict import EXPECTABLE, Verdict, judge, progress, was_restarted
 from .watcher import find_successor, watcher_for
 
 TYPE: Final = "keyfactor:index:WorkflowApproval"
@@ -130,7 +130,7 @@ def _verify(
     """
     instance = client.get_workflow_instance(instance_id)
     lineage = [instance_id]
-    while follow_restarts and instance.status == Status.CANCELED_FOR_RESTART:
+    while follow_restarts and was_restarted(instance, client.settings.status_names):
         successor = find_successor(client, instance)
         if successor is None or isinstance(successor, Verdict):
             return successor or Verdict(instance=instance, is_pending=True), lineage
@@ -279,9 +279,7 @@ class WorkflowApproval(pulumi.ComponentResource):
             TYPE,
             name,
             {},
-            pulumi.ResourceOptions.merge(
-                opts, pulumi.ResourceOptions(protect=False, transformations=[self._hold_descendants])
-            ),
+            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[self._hold_descendants])),
         )
         # At once: a program may raise before the first wait has begun.
         self._ending = None if is_mocked() else ending()
@@ -289,7 +287,8 @@ class WorkflowApproval(pulumi.ComponentResource):
         self._id_output = pulumi.Output.from_input(instance_id)
         known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.all(instance_id=self._id_output, expect=self._expect)
         decision: pulumi.Output[dict[str, Any]] = known.apply(self._decide)
-        self._record = ApprovalRecord(name, decision, opts=pulumi.ResourceOptions(parent=self))
+        # A protected parent must not keep a new approval from replacing the record.
+        self._record = ApprovalRecord(name, decision, opts=pulumi.ResourceOptions(parent=self, protect=False))
         self._is_built = True
         for output in _EVIDENCE:
             self.__dict__[output] = getattr(self._record, output)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .models import Instance, Status, canonical_status
+from .models import Instance, InstanceSummary, Status, canonical_status
 
 EXPECTABLE: Final = tuple(Instance.model_fields)
 
@@ -92,6 +92,13 @@ def status_word(status: str | int | None, names: Mapping[int, str] | None) -> st
     if isinstance(status, int):
         return canonical_status((names or {}).get(status, str(status)))
     return status
+
+
+def was_restarted(instance: InstanceSummary, status_names: Mapping[int, str] | None) -> bool:
+    """
+    Whether it was cancelled for a restart, so that another instance goes on in its place.
+    """
+    return status_word(instance.status, status_names) == Status.CANCELED_FOR_RESTART
 
 
 def progress(instance: Instance) -> str:

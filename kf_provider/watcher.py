@@ -18,10 +18,10 @@ from typing import Final, Protocol, TypeVar
 
 from .client import Client
 from .errors import ForbiddenError, KeyfactorError, NotFoundError, RequestError
-from .models import Instance, InstanceSummary, Status
+from .models import Instance, InstanceSummary
 from .schedule import heartbeat_interval, next_look, spoken
 from .settings import Settings
-from .verdict import Verdict, judge, progress
+from .verdict import Verdict, judge, progress, was_restarted
 
 REQUESTS_IN_FLIGHT: Final = 5
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
@@ -83,6 +83,7 @@ class Watcher:
         self._luck, self._phase = luck(), luck() * TICK_SECONDS
         self._page_size = PAGE_SIZE  # 1: each look is a GET
         self._list_failures = 0
+        self._has_answered = False  # to any wait: what is down then will come back
         self._gathering: dict[str, _Look] = {}
         self._pages: set[asyncio.Task[None]] = set()
 
@@ -113,17 +114,21 @@ class Watcher:
             retry_after = None
             try:
                 instance = await self._look(instance_id, wait.latest, patience)
+                self._has_answered = True
                 verdict = wait.answered(instance, expect=expect)
-                if follow_restarts and instance.status == Status.CANCELED_FOR_RESTART:
-                    successor = await self.call(partial(find_successor, self._server, instance, timeout=patience))
+                # The latest, not this answer: a stale one may be from before the restart.
+                latest = wait.latest or instance
+                if follow_restarts and was_restarted(latest, self._server.settings.status_names):
+                    successor = await self.call(partial(find_successor, self._server, latest, timeout=patience))
                     if isinstance(successor, InstanceSummary):
                         report(f"was restarted; goes on as {successor.instance_id}")
                         instance_id = successor.instance_id
                         wait.latest = None
                         continue
-                    verdict = successor or Verdict(instance=instance, is_pending=True)
+                    verdict = successor or Verdict(instance=latest, is_pending=True)
             except RequestError as error:
-                verdict = wait.failed(error, now())
+                budget = self._server.settings.outage_seconds if self._has_answered else FIRST_ANSWER_SECONDS
+                verdict = wait.failed(error, now(), outage_budget=budget)
                 retry_after = error.retry_after
             except KeyfactorError as error:
                 verdict = Verdict(problem=str(error))
@@ -273,36 +278,39 @@ class _Wait:
         self.latest: Instance | None = None
         self._settings = settings
         self._may_be_new = may_be_new
-        self._failing_since: float | None = None
+        self._was_seen = False  # the instance, or the one that it goes on from
+        self._failing_since: dict[str, float] = {}
         self._trouble: str | None = None
         self._told: str | None = None
         self._silent_since = started
 
     def answered(self, instance: Instance, *, expect: Mapping[str, object] | None) -> Verdict:
-        self._failing_since, self._trouble = None, None
+        self._was_seen = True
+        self._failing_since.clear()
+        self._trouble = None
         if self.latest is None or not _is_older(instance, self.latest):
             self.latest = instance
         return judge(self.latest, expect=expect, status_names=self._settings.status_names)
 
-    def failed(self, error: RequestError, now: float) -> Verdict:
+    def failed(self, error: RequestError, now: float, *, outage_budget: float) -> Verdict:
         """
         Pending while the failure may pass, the error itself when it will not or has lasted too long.
         """
-        if self._failing_since is None:
-            self._failing_since = now
-        lasted = now - self._failing_since
         if isinstance(error, NotFoundError):
-            may_pass = self.latest is not None or self._may_be_new
+            what = "not found"
+            may_pass = self._was_seen or self._may_be_new
             budget = NOT_FOUND_GRACE_SECONDS
-            self._trouble = f"not found for {spoken(lasted)}"
         else:
+            what = "no answer"
             may_pass = error.is_transient
-            budget = FIRST_ANSWER_SECONDS if self.latest is None else self._settings.outage_seconds
-            self._trouble = f"no answer for {spoken(lasted)}"
+            budget = outage_budget
+        # Each has its own time: a server that comes back from an outage may not know everything in its first minute.
+        lasted = now - self._failing_since.setdefault(what, now)
+        self._trouble = f"{what} for {spoken(lasted)}"
         if may_pass and lasted < budget and now < self.deadline:
             return Verdict(instance=self.latest, is_pending=True)
         text = str(error)
-        if self.latest is not None and isinstance(error, ForbiddenError | NotFoundError):
+        if self._was_seen and isinstance(error, ForbiddenError | NotFoundError):
             text += (
                 "; it was seen before, so it was deleted, or your identity can no longer see this instance: one that "
                 "may only read what is assigned to it loses sight of what it has signed (grant ReadAll, or "
@@ -349,7 +357,7 @@ def find_successor(
         and row.title == old.title
         and _follows(row, old)
     ]
-    restarted = [row for row in found if row.status == Status.CANCELED_FOR_RESTART]
+    restarted = [row for row in found if was_restarted(row, server.settings.status_names)]
     found = [row for row in found if not any(_follows(row, other) for other in restarted)]
     if len(found) > 1:
         ids = ", ".join(sorted(row.instance_id for row in found))
@@ -366,11 +374,10 @@ def _follows(row: InstanceSummary, ended: InstanceSummary) -> bool:
 
 def _has_changed(row: InstanceSummary, latest: Instance) -> bool:
     # Signals and data are not in the row, but each signal sets LastModified (reference 10.3, table 659).
-    if row.last_modified is None or latest.last_modified is None:
-        return True
-    return row.last_modified > latest.last_modified or (
-        row.last_modified == latest.last_modified and row.status != latest.status
-    )
+    # Command 24 and 25 leave it out of both until the first change.
+    if row.last_modified == latest.last_modified:
+        return row.status != latest.status
+    return row.last_modified is None or latest.last_modified is None or row.last_modified > latest.last_modified
 
 
 def _is_older(instance: Instance, latest: Instance) -> bool:
