@@ -543,3 +543,33 @@ def test_secret_expectation_unmet(new_stack: NewStack, server: Sandbox, approved
     assert run.code != 0
     assert "its current_state_data.Subject is not the expected one" in run.text
     assert "canary" not in run.text
+
+
+def test_protected_component(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A new approval replaces the record also in a protected component, whose other resources stay protected.
+    """
+    text = """
+        class Outer(pulumi.ComponentResource):
+            def __init__(self):
+                super().__init__("test:index:Outer", "outer", None, pulumi.ResourceOptions(protect=True))
+                gate = kf.WorkflowApproval("web", "{0}", opts=pulumi.ResourceOptions(parent=self))
+                pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(parent=gate))
+                self.register_outputs({{}})
+
+        Outer()
+    """
+    stack = new_stack(text.format(approved), server.environment())
+    assert stack.up().code == 0
+    second = server.start_enrollment(subject="CN=second.example.com")
+    server.approve(second)
+    stack.write(text.format(second))
+
+    run = stack.up()
+
+    assert run.code == 0, run
+    after, record = stack.resource("after"), stack.resource("web", "ApprovalRecord")
+    assert after is not None
+    assert record is not None
+    assert second == record["outputs"]["instance_id"]
+    assert after["protect"]
