@@ -285,17 +285,3 @@ threads = [threading.Thread(target=run, args=pair) for pair in (("one", "{pendin
     assert "opened one" in text
     assert "opened two" in text
     assert not re.search("Traceback", text), text
-
-
-def test_nothing_listens_for_long(new_stack: NewStack, server: Sandbox, pending: str) -> None:
-    """
-    A closed terminal (SIGHUP to the group) ends everything too.
-    """
-    stack = new_stack(GATE.format(pending), server.environment())
-    update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
-
-    os.killpg(update.pid, signal.SIGHUP)
-    stack.end(update, within=5)
-
-    nothing_runs(stack, within=5)
