@@ -36,7 +36,7 @@ from .provider import Provider, client_for, is_mocked, own_provider, plugin_sett
 from .schedule import duration_seconds, spoken
 from .settings import Settings
 from .verdict import EXPECTABLE, Verdict, judge, progress, was_restarted
-from .watcher import find_successor, watcher_for
+from .watcher import ask_patiently, find_successor, watcher_for
 
 TYPE: Final = "keyfactor:index:WorkflowApproval"
 RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"
@@ -80,11 +80,14 @@ class ApprovalRecordProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         """
         Ask the server itself, whatever the program says, and record the evidence of the approval; never the data.
+
+        A failure that may pass is ridden out for 30 seconds: an error here would be shown as a traceback.
         """
         client = client_for(plugin_settings(self._config))
         instance_id = parse_instance_id(props.get("instance_id"))
         expect = props.get("expect") or {}
-        verdict, lineage = _verify(client, instance_id, expect, follow_restarts=bool(props.get("follow_restarts")))
+        follow_restarts = bool(props.get("follow_restarts"))
+        verdict, lineage = ask_patiently(lambda: _verify(client, instance_id, expect, follow_restarts=follow_restarts))
         if verdict.instance is None or not verdict.is_approved:
             raise NotApprovedError(verdict.problem or f"workflow instance {instance_id} is not approved yet")
         fields = outputs(verdict.instance, client.settings)

@@ -11,6 +11,7 @@ import asyncio
 import math
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -333,6 +334,24 @@ class _Wait:
         if is_new:
             return standing
         return f"{standing}, for {spoken(now - self.started)}; next look in {spoken(math.ceil(next_look_in))}"
+
+
+def ask_patiently(ask: Callable[[], Result]) -> Result:
+    """
+    Ask where no event loop runs, and again while a failure may pass: for 30 seconds at most.
+
+    Blocks. Raises KeyfactorError: what is final at once, what lasts at the end.
+    """
+    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+    while True:
+        try:
+            return ask()
+        except RequestError as error:
+            left = deadline - time.monotonic()
+            pause = next_look(0, left=math.inf, luck=random.random(), retry_after=error.retry_after)  # noqa: S311 - spread
+            if not error.is_transient or pause >= left:
+                raise
+        time.sleep(pause)
 
 
 def find_successor(

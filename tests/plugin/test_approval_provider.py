@@ -178,6 +178,19 @@ def test_create_refuses_an_odd_id(connected: Plugin, server: Sandbox, id_: str) 
     assert [] == server.journal()
 
 
+def test_create_rides_out_what_passes(connected: Plugin, server: Sandbox) -> None:
+    """
+    A 500, a 429 and an answer that breaks off do not end the run that has waited for hours.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(id_)
+    server.break_next(1, status=500)
+    server.break_next(1, status=429, retry_after="1")
+
+    assert id_ == connected.create({"instance_id": id_})[0]
+    assert [500, 429, 200] == [record.status for record in server.journal()]
+
+
 def test_create_follows_a_restart(connected: Plugin, server: Sandbox) -> None:
     """
     With follow_restarts the provider finds the successors itself, and records all ids.
