@@ -1,8 +1,9 @@
 """
 The figures of the README: `python -m benchmarks [schedules] [client] [engine] [--json]`, or `make bench`.
 
-Tables go to stdout and the figures to benchmarks/results/DATE.json; with --json the figures go to stdout and the tables
-to stderr. Machines are noisy: times are measured beside each other in one run and given as ratios of medians.
+Tables go to stdout and the figures to benchmarks/results/DATE.json, where those of other parts stay; with --json the
+figures go to stdout and the tables to stderr. Machines are noisy: times are measured beside each other in one run and
+given as ratios of medians.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import sys
 
 from . import client, engine, schedules
-from .machine import ROOT, description
+from .machine import ROOT, current_commit, description
 
 PARTS = {"schedules": schedules.measure, "client": client.measure, "engine": engine.measure}
 
@@ -28,16 +29,21 @@ def main() -> None:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     tables = sys.stderr if options.json else sys.stdout
-    figures: dict[str, object] = {"machine": description()}
-    print(", ".join(f"{name} {value}" for name, value in description().items()), file=tables)
+    machine, commit = description(), current_commit()
+    print(", ".join(f"{name} {value}" for name, value in machine.items()), file=tables)
+    path = ROOT / "benchmarks" / "results" / f"{machine['date']}.json"
+    figures = json.loads(path.read_text()) if path.exists() and not options.json else {}
     for name, measure in PARTS.items():
         if not options.parts or name in options.parts:
-            figures[name] = measure(lambda text: print(f"\n{text}", file=tables, flush=True))
+            figures[name] = {
+                "commit": commit,
+                "machine": machine,
+                **measure(lambda text: print(f"\n{text}", file=tables, flush=True)),
+            }
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     if options.json:
         print(text)
-    elif not options.parts:
-        path = ROOT / "benchmarks" / "results" / f"{description()['date']}.json"
+    else:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text + "\n")
         print(f"\nkept in {path.relative_to(ROOT)}")

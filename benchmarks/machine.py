@@ -22,11 +22,8 @@ def description() -> dict[str, object]:
     """
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     memory = Path("/proc/meminfo").read_text().split()[1]
-    ask_git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(ask_git, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit.stdout.strip() or None,
         "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(int(memory) / 1024**2),
@@ -34,6 +31,15 @@ def description() -> dict[str, object]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("kf-provider", "pulumi", "requests", "pydantic")},
     }
+
+
+def current_commit() -> str | None:
+    """
+    What is measured; None outside a git checkout.
+    """
+    ask_git = ["git", "rev-parse", "--short", "HEAD"]
+    run = subprocess.run(ask_git, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    return run.stdout.strip() or None
 
 
 def side_by_side(contestants: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
