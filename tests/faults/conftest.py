@@ -1,0 +1,14 @@
+"""
+The real CLI, as in the engine's tests.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from tests.engine.conftest import cli_folder, new_stack, server, template
+
+__all__ = ["cli_folder", "new_stack", "server", "template"]
+
+IS_FULL: Final = bool(os.environ.get("KF_FULL"))

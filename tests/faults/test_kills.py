@@ -1,0 +1,179 @@
+"""
+Killed updates: whoever dies, and whenever, the next `pulumi up` succeeds without `refresh`.
+
+A kill is a seed: the victim by turns, the moment by chance, from the start of the CLI to a little after its end.
+Fifteen by default, fifty with KF_FULL=1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from kf_provider.sandbox import Endpoint, Sandbox
+from tests.engine.conftest import Stack, wait_until
+
+from .conftest import IS_FULL
+
+NewStack = Callable[..., Stack]
+
+KILLS: Final = 50 if IS_FULL else 15
+LONGEST_UPDATE: Final = 5.0  # seconds; an update that nobody kills takes three or four
+SLOWEST_END: Final = 20.0
+
+PROGRAM: Final = """
+    for name, instance_id in {{"done": "{done}", "late": "{late}"}}.items():
+        approval = kf.WorkflowApproval(name, instance_id)
+        pulumi.Stash(f"after-{{name}}", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
+"""
+
+# Which process, and which signal; `group` is what Ctrl-C in a terminal sends.
+VICTIMS: Final = [
+    ("cli", signal.SIGKILL),
+    ("program", signal.SIGKILL),
+    ("plugin", signal.SIGKILL),
+    ("cli", signal.SIGINT),
+    ("cli", signal.SIGTERM),
+    ("group", signal.SIGINT),
+]
+COMMANDS: Final = {"program": "pulumi-language-python-exec", "plugin": "pulumi.dynamic"}
+
+
+def processes_of(stack: Stack, command: str = "") -> list[int]:
+    """
+    What runs for this stack, by its backend in the environment; but for the language host, which is Pulumi's own and
+    looks for a dead engine only every few minutes.
+    """
+    marker = f"PULUMI_BACKEND_URL=file://{stack.folder}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if line and marker in (folder / "environ").read_bytes() and "pulumi-language-python " not in line:
+                found += [int(folder.name)] if command in line else []
+        except OSError:
+            continue
+    return found
+
+
+def kill(stack: Stack, update: subprocess.Popen[str], victim: str, signum: signal.Signals) -> bool:
+    """
+    Kill as soon as there is such a process; False when the update has ended before.
+    """
+    while update.poll() is None:
+        match victim:
+            case "cli":
+                update.send_signal(signum)
+                return True
+            case "group":
+                os.killpg(update.pid, signum)
+                return True
+        for pid in processes_of(stack, COMMANDS[victim]):
+            try:
+                os.kill(pid, signum)
+            except ProcessLookupError:
+                continue
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def locks(stack: Stack) -> list[Path]:
+    return [path for path in (stack.folder / "backend" / ".pulumi" / "locks").rglob("*.json") if path.is_file()]
+
+
+def checkpoint(stack: Stack) -> dict[str, Any]:
+    if not stack.state_file.exists():
+        return {}
+    latest: dict[str, Any] = json.loads(stack.state_file.read_text())["checkpoint"]["latest"] or {}
+    return latest
+
+
+def recorded(state: dict[str, Any]) -> set[str]:
+    """
+    The instances of which the state has an approval.
+    """
+    return {
+        resource["outputs"]["instance_id"]
+        for resource in state.get("resources", [])
+        if "ApprovalRecord" in resource["type"] and resource.get("outputs", {}).get("status") is not None
+    }
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_kill(new_stack: NewStack, server: Sandbox, seed: int) -> None:
+    """
+    The next update succeeds; nothing is recorded that was not approved; the requests are those of the documentation.
+    """
+    luck = random.Random(seed)
+    victim, signum = VICTIMS[seed % len(VICTIMS)]
+    moment, approved_after = luck.uniform(0, LONGEST_UPDATE), luck.choice([0.3, 1.0, 100.0])
+    done = server.start_enrollment(subject="CN=done.example.com", approvals=0)
+    late = server.start_enrollment(subject="CN=late.example.com")
+    stack = new_stack(PROGRAM.format(done=done, late=late), server.environment())
+
+    begun = time.monotonic()
+    update = stack.start("up", "--yes", "--skip-preview")
+    approved = False
+    first_look: float | None = None
+    while (now := time.monotonic()) < begun + moment and update.poll() is None:
+        if first_look is None and any(str(record.instance_id) == late for record in server.journal()):
+            first_look = now
+        if not approved and first_look is not None and now >= first_look + approved_after:
+            server.approve(late)
+            approved = True
+        time.sleep(0.02)
+    died = kill(stack, update, victim, signum)
+    if victim == "plugin" and not approved:  # a gate waits without its plugin, until it is to be recorded
+        server.approve(late)
+        approved = True
+    killed = stack.end(update, within=SLOWEST_END)
+    # A plugin that was starting when the CLI died stays: it is Pulumi's own, and asks nothing of anybody.
+    left_plugin = processes_of(stack, COMMANDS["plugin"]) if (victim, signum) == ("cli", signal.SIGKILL) else []
+    if left_plugin:
+        wait_until(lambda: not processes_of(stack, COMMANDS["program"]), within=5)
+        for pid in processes_of(stack):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not processes_of(stack), within=5, what=lambda: f"{processes_of(stack)}")
+
+    state = checkpoint(stack)
+    assert recorded(state) <= ({done, late} if approved else {done})
+    asked = server.journal()
+    assert all(record.method == "GET" and record.endpoint is Endpoint.GET for record in asked)
+    # Of each gate a look, one more every two seconds, and the one of its record.
+    assert len(asked) <= 4 + killed.seconds / 2
+    pending = [entry["type"] for entry in state.get("pending_operations") or []]
+    left_lock = bool(locks(stack))
+    # With the file backend the lock is a file, which a killed CLI cannot remove: `pulumi cancel` is for that.
+    assert not left_lock or (victim, signum) == ("cli", signal.SIGKILL)
+    if left_lock:
+        command = [stack.cli, "cancel", "--yes", "--stack", "test"]
+        subprocess.run(command, cwd=stack.folder, env=stack.environment, check=True, capture_output=True)
+    if not approved:
+        server.approve(late)
+
+    again = stack.up()
+
+    assert again.code == 0, f"{victim} {signum.name} at {moment:.2f} s\n{killed}\n{again}"
+    state = checkpoint(stack)
+    assert recorded(state) == {done, late}
+    assert not state.get("pending_operations"), f"{pending}\n{again}"
+    assert stack.resource("after-done") is not None
+    assert stack.resource("after-late") is not None
+    assert len(server.journal()) <= len(asked) + 4
+    print(  # noqa: T201 - the figures, with pytest -rP
+        f"\nKILL {seed} {victim} {signum.name} at {moment:.2f} s: exit {killed.code}, hit {died}, approved {approved}, "
+        f"recorded {len(recorded(state))}, pending {pending}, lock {left_lock}, plugin left {bool(left_plugin)}, "
+        f"requests {len(asked)} + {len(server.journal()) - len(asked)}, ended {killed.seconds - moment:.1f} s after"
+    )
