@@ -366,7 +366,7 @@ class WorkflowApproval(pulumi.ComponentResource):
         verdict = await (self._ending.unless_ended(waiting) if self._ending else waiting)
         if not verdict.is_pending:
             return verdict.problem
-        standing = progress(verdict.instance) if verdict.instance else "not there yet"
+        standing = progress(verdict.instance, settings.status_names) if verdict.instance else "not there yet"
         if is_preview and may_wait:
             # Not ephemeral: the row is gone when the preview is over, and this is what there is to know.
             pulumi.log.info(f"{standing}; the update will wait", resource=self)

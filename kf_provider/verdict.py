@@ -101,17 +101,18 @@ def was_restarted(instance: InstanceSummary, status_names: Mapping[int, str] | N
     return status_word(instance.status, status_names) == Status.CANCELED_FOR_RESTART
 
 
-def progress(instance: Instance) -> str:
+def progress(instance: Instance, status_names: Mapping[int, str] | None = None) -> str:
     """
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
     """
     step = _step(instance)
-    text = f'{instance.status} at "{step}"' if step else str(instance.status)
+    status = status_word(instance.status, status_names)
+    text = f'{status} at "{step}"' if step else str(status)
     wanted = len(instance.signals)
     if not wanted:
         return text
     received = sum(signal.signal_received for signal in instance.signals)
-    if received == wanted and canonical_status(str(instance.status)) == Status.SUSPENDED:
+    if received == wanted and status == Status.SUSPENDED:
         # Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
         return f"{text}, all {wanted} signals received: Keyfactor moves it on, by its daily job at the latest"
     return f"{text}, {received} of {wanted} signals"

@@ -323,7 +323,9 @@ class _Wait:
         """
         What to tell people, when there is something new or the silence has grown long.
         """
-        standing = progress(self.latest) if self.latest is not None else "waits for the server"
+        standing = (
+            progress(self.latest, self._settings.status_names) if self.latest is not None else "waits for the server"
+        )
         topic = f"{standing}; trouble" if self._trouble else standing
         is_new = topic != self._told
         if not is_new and now - self._silent_since < heartbeat_interval(now - self.started):

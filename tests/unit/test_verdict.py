@@ -143,6 +143,15 @@ def test_progress(signals: list[bool], text: str) -> None:
     assert text == progress(instance(Status="Suspended", Signals=received))
 
 
+def test_progress_of_a_number() -> None:
+    """
+    A status number is told by its name, and the lock stall is seen with it.
+    """
+    stalled = instance(Status=1, Signals=[{"SignalReceived": True}])
+
+    assert progress(stalled, {1: "Suspended"}).startswith('Suspended at "Manager approval", all 1 signals received')
+
+
 COMPLETE = instance(
     Status="Complete",
     Title="KEYEXAMPLE\\jsmith is enrolling",
