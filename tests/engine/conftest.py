@@ -139,6 +139,26 @@ class Stack:
         assert len(found) <= 1, found
         return found[0] if found else None
 
+    def processes(self, command: str = "") -> dict[int, str]:
+        """
+        What still runs for this stack, by its backend in the environment: process ids and command lines with `command`.
+
+        But for the language host: that is Pulumi's own, and looks for a dead engine only every few minutes.
+        """
+        marker = f"PULUMI_BACKEND_URL=file://{self.folder}".encode()
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if marker in (folder / "environ").read_bytes():
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return {
+            pid: line
+            for pid, line in found.items()
+            if command in line and "pulumi-language-python " not in line and line
+        }
+
     def grpc(self) -> list[dict[str, Any]]:
         """The engine's own record of every provider call."""
         text = (self.folder / "grpc.json").read_text()

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -31,29 +30,11 @@ def pending(server: Sandbox) -> str:
     return str(server.start_enrollment(subject="CN=web.example.com"))
 
 
-def processes_of(stack: Stack) -> dict[int, str]:
-    """
-    What still runs for this stack, by its backend in the environment: process ids and command lines.
-
-    But for the language host: that is Pulumi's own, and looks for a dead engine only every few minutes.
-    """
-    marker = f"PULUMI_BACKEND_URL=file://{stack.folder}".encode()
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if marker in (folder / "environ").read_bytes():
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-    return {pid: line for pid, line in found.items() if line and "pulumi-language-python " not in line}
-
-
-def programs_of(stack: Stack) -> list[int]:
-    return [pid for pid, line in processes_of(stack).items() if "pulumi-language-python-exec" in line]
+PROGRAM = "pulumi-language-python-exec"
 
 
 def nothing_runs(stack: Stack, within: float) -> None:
-    wait_until(lambda: not processes_of(stack), within=within, what=lambda: str(processes_of(stack)))
+    wait_until(lambda: not stack.processes(), within=within, what=lambda: str(stack.processes()))
 
 
 @pytest.mark.parametrize("reaches", ["cli", "group"])
@@ -91,7 +72,7 @@ def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -
     if victim == "cli":
         update.kill()
     else:
-        for pid in programs_of(stack):
+        for pid in stack.processes(PROGRAM):
             os.kill(pid, signal.SIGKILL)
     run = stack.end(update, within=5)
 
@@ -179,7 +160,7 @@ def test_server_never_answers(new_stack: NewStack, server: Sandbox, pending: str
     stack = new_stack(GATE.format(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
     stack.wait_for("WorkflowApproval web creating")
-    wait_until(lambda: bool(programs_of(stack)))
+    wait_until(lambda: bool(stack.processes(PROGRAM)))
     time.sleep(1)  # the request is under way, and nothing can say so: it has no answer
 
     update.send_signal(signal.SIGINT)
@@ -196,7 +177,7 @@ def test_function_is_never_answered(new_stack: NewStack, server: Sandbox, pendin
     server.hang = True
     stack = new_stack(f'kf.get_workflow_instance("{pending}")', server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    wait_until(lambda: bool(programs_of(stack)))
+    wait_until(lambda: bool(stack.processes(PROGRAM)))
     time.sleep(2)  # as above
 
     update.send_signal(signal.SIGINT)

@@ -49,23 +49,6 @@ VICTIMS: Final = [
 COMMANDS: Final = {"program": "pulumi-language-python-exec", "plugin": "pulumi.dynamic"}
 
 
-def processes_of(stack: Stack, command: str = "") -> list[int]:
-    """
-    What runs for this stack, by its backend in the environment; but for the language host, which is Pulumi's own and
-    looks for a dead engine only every few minutes.
-    """
-    marker = f"PULUMI_BACKEND_URL=file://{stack.folder}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if line and marker in (folder / "environ").read_bytes() and "pulumi-language-python " not in line:
-                found += [int(folder.name)] if command in line else []
-        except OSError:
-            continue
-    return found
-
-
 def kill(stack: Stack, update: subprocess.Popen[str], victim: str, signum: signal.Signals) -> bool:
     """
     Kill as soon as there is such a process; False when the update has ended before.
@@ -78,7 +61,7 @@ def kill(stack: Stack, update: subprocess.Popen[str], victim: str, signum: signa
             case "group":
                 os.killpg(update.pid, signum)
                 return True
-        for pid in processes_of(stack, COMMANDS[victim]):
+        for pid in stack.processes(COMMANDS[victim]):
             try:
                 os.kill(pid, signum)
             except ProcessLookupError:
@@ -139,13 +122,13 @@ def test_kill(new_stack: NewStack, server: Sandbox, seed: int) -> None:
         approved = True
     killed = stack.end(update, within=SLOWEST_END)
     # A plugin that was starting when the CLI died stays: it is Pulumi's own, and asks nothing of anybody.
-    left_plugin = processes_of(stack, COMMANDS["plugin"]) if (victim, signum) == ("cli", signal.SIGKILL) else []
+    left_plugin = stack.processes(COMMANDS["plugin"]) if (victim, signum) == ("cli", signal.SIGKILL) else []
     if left_plugin:
-        wait_until(lambda: not processes_of(stack, COMMANDS["program"]), within=5)
-        for pid in processes_of(stack):
+        wait_until(lambda: not stack.processes(COMMANDS["program"]), within=5)
+        for pid in stack.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not processes_of(stack), within=5, what=lambda: f"{processes_of(stack)}")
+    wait_until(lambda: not stack.processes(), within=5, what=lambda: f"{stack.processes()}")
 
     state = checkpoint(stack)
     assert recorded(state) <= ({done, late} if approved else {done})
