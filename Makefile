@@ -41,7 +41,7 @@ test: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
-	$(BIN)/python -m mypy --strict kf_provider tests tools
+	$(BIN)/python -m mypy --strict kf_provider tests tools benchmarks
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
 
 bench: $(INSTALLED)

@@ -26,9 +26,10 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
+from kf_provider.looks import PAGE_SIZE
 from kf_provider.models import Instance, InstanceSummary
 from kf_provider.settings import Settings
-from kf_provider.watcher import PAGE_SIZE, Watcher
+from kf_provider.watcher import Watcher
 from tests.unit.test_watcher import VirtualLoop
 
 from .machine import table

@@ -23,6 +23,7 @@ LAYERS = [
     {"auth"},
     {"client"},
     {"verdict"},
+    {"looks"},
     {"watcher"},
     {"program"},
     {"provider"},
