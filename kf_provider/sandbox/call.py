@@ -39,13 +39,15 @@ class RefusalError(Exception):
 @dataclass(frozen=True)
 class Call:
     """
-    Who asks, for what, with which parameters and body. Names of parameters are in lower case.
+    Who asks, for what, in which version of the API, with which parameters and body. Names of parameters are in lower
+    case.
 
     `stale`: a fault wants instances as they were before their last change.
     """
 
     caller: Caller
     spelled_id: str
+    api_version: int
     parameters: Mapping[str, str]
     body: bytes
     stale: bool = False

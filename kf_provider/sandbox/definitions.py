@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,6 +17,7 @@ from uuid import UUID
 from .workflow import Definition, StateData, Step
 
 PKI_ADMINISTRATORS: Final = 2
+ROLE_NAMES: Final[Mapping[int, str]] = {PKI_ADMINISTRATORS: "PKI Administrators"}
 
 CERTIFICATE_AUTHORITY: Final = "corpca01.keyexample.com\\CorpIssuingCA1"
 

@@ -80,10 +80,13 @@ class Issuance:
 
     def definition(self, call: Call) -> Response:
         """
-        GET Workflow/Definitions/{id}: with its steps and their signals.
+        GET Workflow/Definitions/{id}: with its steps and their signals; `definitionVersion` picks an earlier version.
         """
         require(self._state, call, Permission.READ_ALL)
-        return KeyfactorJson(self._state.wire.definition(self._state.machine.definition(call.id)))
+        latest = self._state.machine.definition(call.id)
+        version = call.whole_number("definitionVersion", latest.version, least=1)
+        definition = self._state.machine.definition(call.id, version)
+        return KeyfactorJson(self._state.wire.definition(definition, call.api_version))
 
     def _enroll(self, call: Call, body: dict[str, Any], *, subject: str, csr: str | None) -> Response:
         template = _text(body, "template") or DEFAULT_TEMPLATE

@@ -6,7 +6,7 @@ Starlette without FastAPI on top: every error body here is Keyfactor's own, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -28,6 +28,7 @@ from .call import (
     bad_request,
     error_response,
 )
+from .dialect import Dialect
 from .faults import EXEMPTING_HEADER, FaultKind, FaultRule, Operation
 from .instances import Instances
 from .issuance import Issuance
@@ -39,7 +40,7 @@ from .wire import parse_id
 from .workflow import DefinitionNotFoundError, InstanceNotFoundError, NotAllowedError, WorkflowError
 
 REQUESTED_WITH: Final = frozenset({"xmlhttprequest", "apiclient"})
-API_VERSIONS: Final = frozenset({"1", "1.0"})
+API_VERSIONS: Final[Mapping[str, int]] = {"1": 1, "1.0": 1, "2": 2}
 
 # The page of IIS for a request without valid credentials: text, not JSON.
 UNAUTHORIZED_PAGE: Final = """\
@@ -64,17 +65,19 @@ class KeyfactorServer:
         self._paths: list[str] = []
         base = "/" + api_path.strip("/").lower()
 
-        def route(method: str, path: str, endpoint: Endpoint, answer: Answer) -> Route:
+        def route(method: str, path: str, endpoint: Endpoint, answer: Answer, newest: int = 1) -> Route:
             self._paths.append(path)
 
             async def handle(request: Request) -> Response:
-                return await self._serve(request, endpoint, partial(self._answer, request, answer))
+                return await self._serve(request, endpoint, partial(self._answer, request, answer, newest))
 
             # IIS compares paths without regard to case. A parameter's name is not part of the path.
             pattern = path.lower().replace("{instanceid}", "{id}").replace("{definitionid}", "{id}")
             return Route(base + pattern, handle, methods=[method])
 
         all_instances, one = "/Workflow/Instances", "/Workflow/Instances/{instanceId}"
+        definition = "/Workflow/Definitions/{definitionId}"
+        newest_definition = 2 if state.wire.dialect is Dialect.COMMAND_25 else 1
         # The literals come before {instanceId}, as on the server.
         self._router = Router(
             [
@@ -88,7 +91,7 @@ class KeyfactorServer:
                 route("POST", one + "/Stop", Endpoint.STOP, instances.stop),
                 route("POST", one + "/Restart", Endpoint.RESTART, instances.restart),
                 route("GET", "/Workflow/Definitions", Endpoint.DEFINITIONS, issuance.definitions),
-                route("GET", "/Workflow/Definitions/{definitionId}", Endpoint.DEFINITIONS, issuance.definition),
+                route("GET", definition, Endpoint.DEFINITIONS, issuance.definition, newest_definition),
                 route("POST", "/Enrollment/CSR", Endpoint.ENROLL, issuance.enroll_csr),
                 route("POST", "/Enrollment/PFX", Endpoint.ENROLL, issuance.enroll_pfx),
                 route("POST", "/Certificates/Revoke", Endpoint.REVOKE, issuance.revoke),
@@ -179,7 +182,7 @@ class KeyfactorServer:
         has_token = caller is not None and caller.kind is CredentialKind.OAUTH
         return state.faults.draw(operation, has_ended=state.has_ended(operation.instance_id), has_token=has_token)
 
-    def _answer(self, request: Request, answer: Answer, body: bytes, fault: FaultRule | None) -> Response:
+    def _answer(self, request: Request, answer: Answer, newest: int, body: bytes, fault: FaultRule | None) -> Response:
         """
         The answer to a request for Keyfactor: check who asks and how, then let `answer` do it.
         """
@@ -187,7 +190,7 @@ class KeyfactorServer:
         if caller is None:
             return HTMLResponse(UNAUTHORIZED_PAGE, status_code=401, headers={"WWW-Authenticate": "Basic"})
         try:
-            return answer(self._understood(request, caller, body, fault))
+            return answer(self._understood(request, caller, newest, body, fault))
         except RefusalError as refusal:
             return error_response(refusal.status, refusal.code, refusal.message)
         except (InstanceNotFoundError, DefinitionNotFoundError) as exc:
@@ -197,13 +200,16 @@ class KeyfactorServer:
         except WorkflowError as exc:
             return error_response(400, CODE_BAD_REQUEST, str(exc))
 
-    def _understood(self, request: Request, caller: Caller, body: bytes, fault: FaultRule | None) -> Call:
+    def _understood(self, request: Request, caller: Caller, newest: int, body: bytes, fault: FaultRule | None) -> Call:
         """
         The request as a call, if its headers are in order and no fault takes the permission away.
+
+        `newest` is the newest version of the API that has the path.
         """
         if request.headers.get("x-keyfactor-requested-with", "").lower() not in REQUESTED_WITH:
             raise bad_request("The request header 'x-keyfactor-requested-with' is missing or not valid.")
-        if request.headers.get("x-keyfactor-api-version", "1") not in API_VERSIONS:
+        api_version = API_VERSIONS.get(request.headers.get("x-keyfactor-api-version", "1"))
+        if api_version is None or api_version > newest:
             raise bad_request("The request header 'x-keyfactor-api-version' names a version that does not exist.")
         if fault is not None and fault.kind is FaultKind.FORBIDDEN:
             message = self._state.wire.permission_message(caller.account.username, [Permission.READ_ALL])
@@ -211,6 +217,7 @@ class KeyfactorServer:
         return Call(
             caller=caller,
             spelled_id=request.path_params.get("id", ""),
+            api_version=api_version,
             parameters={name.lower(): text for name, text in parse_qsl(request.url.query, keep_blank_values=True)},
             body=body,
             stale=fault is not None and fault.kind is FaultKind.STALE,

@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from .accounts import Permission
+from .definitions import ROLE_NAMES
 from .dialect import Dialect
 from .query import FieldTypes, Value
 from .workflow import APPROVAL_SIGNAL, Definition, Instance, Signal, StateData, Status, Step
@@ -102,13 +103,19 @@ class Wire:
             }
         )
 
-    def definition(self, definition: Definition) -> Json:
+    def definition(self, definition: Definition, api_version: int) -> Json:
         """
-        A workflow definition with its steps.
+        A workflow definition with its steps. Version 2 of the API has a list of keys, and names roles.
+
+        Source: keyfactor-go-client-sdk, v25/api/keyfactor/v2, WorkflowsDefinitionResponse and WorkflowsKeyResponse.
         """
         following = [*definition.steps[1:], None]
-        steps = [self._step(step, after) for step, after in zip(definition.steps, following, strict=True)]
-        return self.definition_row(definition) | self._named(
+        steps = [self._step(step, after, api_version) for step, after in zip(definition.steps, following, strict=True)]
+        row = self.definition_row(definition)
+        if api_version == 2:
+            key = {"DisplayName": row.pop("KeyDisplayName"), "Value": row.pop("Key")}
+            row["Keys"] = [] if definition.key is None else [key]
+        return row | self._named(
             {"Steps": steps, "DraftVersion": definition.version, "PublishedVersion": definition.version}
         )
 
@@ -170,8 +177,7 @@ class Wire:
             }
         )
 
-    def _step(self, step: Step, following: Step | None) -> Json:
-        signals = [self._named({"SignalName": APPROVAL_SIGNAL, "RoleIds": sorted(step.role_ids)})]
+    def _step(self, step: Step, following: Step | None, api_version: int) -> Json:
         return self._named(
             {
                 "Id": str(step.id),
@@ -180,11 +186,18 @@ class Wire:
                 "ExtensionName": step.extension_name,
                 "Enabled": True,
                 "ConfigurationParameters": {"MinimumApprovals": step.approvals} if step.approvals else {},
-                "Signals": signals if step.approvals else [],
+                "Signals": [self._step_signal(step, api_version)] if step.approvals else [],
                 "Conditions": [],
                 "Outputs": {} if following is None else {"continue": following.unique_name},
             }
         )
+
+    def _step_signal(self, step: Step, api_version: int) -> Json:
+        ids = sorted(step.role_ids)
+        if api_version == 1:
+            return self._named({"SignalName": APPROVAL_SIGNAL, "RoleIds": ids})
+        roles = [{"RoleId": str(role_id), "RoleName": ROLE_NAMES.get(role_id, f"Role {role_id}")} for role_id in ids]
+        return {"SignalName": APPROVAL_SIGNAL, "Roles": roles, "RoleTokens": []}
 
     def _state_data(self, state_data: StateData) -> StateData:
         # The 10.2 documentation has SANs as pairs, that of 12.5 as an object. Keys of state data keep their case.

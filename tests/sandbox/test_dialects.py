@@ -71,6 +71,31 @@ def test_command_25() -> None:
     assert instance["StartDate"].endswith("Z")
 
 
+@pytest.mark.parametrize(("dialect", "status"), [("10", 400), ("11", 400), ("25", 200)])
+def test_definition_version_2_in_every_dialect(dialect: str, status: int) -> None:
+    """
+    Command 10 and 11 refuse version 2 of the API for a definition.
+    """
+    with Sandbox(dialect=dialect) as server, connect(server) as client:
+        instance = server.instance(server.start_enrollment())
+        path = f"/Workflow/Definitions/{instance.definition.id}"
+        response = client.get(path, headers={"x-keyfactor-api-version": "2"})
+
+    assert status == response.status_code
+
+
+def test_command_25_version_2_of_other_paths() -> None:
+    """
+    Instances exist as version 1 only, and the list of definitions is played in no other.
+    """
+    with Sandbox(dialect="25") as server, connect(server, None, **{"x-keyfactor-api-version": "2"}) as client:
+        one = f"/Workflow/Instances/{server.start_enrollment()}"
+        paths = [one, "/Workflow/Instances", "/Workflow/Instances/AssignedToMe", "/Workflow/Definitions"]
+        statuses = [client.get(path).status_code for path in paths]
+
+    assert [400, 400, 400, 400] == statuses
+
+
 def test_unknown_dialect() -> None:
     """
     A version that the sandbox does not play is refused.
