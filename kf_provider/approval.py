@@ -30,7 +30,7 @@ from pulumi.output import contains_unknowns
 from .client import Client
 from .errors import InstanceIdError, KeyfactorError, NotApprovedError
 from .functions import Definition, outputs
-from .models import parse_instance_id, state_digest
+from .models import Instance, InstanceSummary, parse_instance_id, state_digest
 from .program import ending
 from .provider import Provider, client_for, is_mocked, own_provider, plugin_settings, resolve_settings
 from .schedule import duration_seconds, spoken
@@ -87,21 +87,19 @@ class ApprovalRecordProvider(ResourceProvider):
         instance_id = parse_instance_id(props.get("instance_id"))
         expect = props.get("expect") or {}
         follow_restarts = bool(props.get("follow_restarts"))
-        verdict, lineage = ask_patiently(lambda: _verify(client, instance_id, expect, follow_restarts=follow_restarts))
-        if verdict.instance is None or not verdict.is_approved:
-            raise NotApprovedError(verdict.problem or f"workflow instance {instance_id} is not approved yet")
-        fields = outputs(verdict.instance, client.settings)
+        instance, lineage = ask_patiently(lambda: _verify(client, instance_id, expect, follow_restarts=follow_restarts))
+        fields = outputs(instance, client.settings)
         evidence = {name: fields[name] for name in _COPIED}
         return CreateResult(
             instance_id,
             {
                 **evidence,
                 "instance_id": instance_id,
-                "approved_instance_id": verdict.instance.instance_id,
+                "approved_instance_id": instance.instance_id,
                 "lineage": lineage,
                 "expect": expect,
                 "server": client.server,
-                "state_digest": state_digest(verdict.instance.current_state_data),
+                "state_digest": state_digest(instance.current_state_data),
             },
         )
 
@@ -127,19 +125,26 @@ def _changes(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
 
 def _verify(
     client: Client, instance_id: str, expect: Mapping[str, Any], *, follow_restarts: bool
-) -> tuple[Verdict, list[str]]:
+) -> tuple[Instance, list[str]]:
     """
-    The verdict by the server's own words, and the ids from the one that was asked for to the one that was judged.
+    The approved instance by the server's own words, and the ids from the one that was asked for to this one.
+
+    Raises NotApprovedError, or RequestError.
     """
     instance = client.get_workflow_instance(instance_id)
     lineage = [instance_id]
     while follow_restarts and was_restarted(instance, client.settings.status_names):
         successor = find_successor(client, instance)
-        if successor is None or isinstance(successor, Verdict):
-            return successor or Verdict(instance=instance, is_pending=True), lineage
+        if not isinstance(successor, InstanceSummary):
+            verdict = successor or Verdict(is_pending=True)
+            break
         instance = client.get_workflow_instance(successor.instance_id)
         lineage.append(instance.instance_id)
-    return judge(instance, expect=expect, status_names=client.settings.status_names), lineage
+    else:
+        verdict = judge(instance, expect=expect, status_names=client.settings.status_names)
+    if not verdict.is_approved:
+        raise NotApprovedError(verdict.problem or f"workflow instance {instance_id} is not approved yet")
+    return instance, lineage
 
 
 class ApprovalRecord(Resource, module="keyfactor", name="ApprovalRecord"):

@@ -10,16 +10,18 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import islice
 from typing import Final, Protocol, TypeVar
 
-from .errors import RequestError
-from .models import Instance, InstanceSummary
+from .errors import ForbiddenError, RequestError
+from .models import Instance, InstanceSummary, Status
 from .settings import Settings
+from .verdict import status_word
 
 REQUESTS_IN_FLIGHT: Final = 5
 GATHER_SECONDS: Final = 0.05
 PAGE_SIZE: Final = 50  # how many ids one list request names
-SMALLER: Final = {50: 20, 20: 1}  # after a refusal: IIS refuses a query of over 2,048 bytes unless told otherwise
+SMALLER_PAGE_SIZE: Final = 20  # after a refusal: IIS refuses a query of over 2,048 bytes unless told otherwise
 LIST_FAILURES: Final = 3  # so many in a row, and one GET tells whether it is the server or its list
 
 Result = TypeVar("Result")
@@ -52,12 +54,13 @@ class Looks:
     """
     Sends what is asked of one server, at most five requests at a time.
 
-    Looks that fall together share list requests, of at most 50 ids; only an instance that has changed is read whole. A
+    Looks that fall together share list requests, of at most 50 ids; what the list does not tell is read by a GET. A
     server that refuses such a list, ignores the query, or hides it from this user gets one GET for each id from then
     on.
     """
 
     def __init__(self, server: Server, start: Callable[[Callable[[], None]], None]) -> None:
+        self.seen: set[str] = set()  # the ids of all instances that the server has shown
         self._server = server
         self._start = start
         self._in_flight = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
@@ -66,46 +69,60 @@ class Looks:
         self._gathering: dict[str, _Look] = {}
         self._pages: set[asyncio.Task[None]] = set()
 
-    async def look(self, instance_id: str, latest: Instance | None, timeout: float) -> Instance:  # noqa: ASYNC109
+    async def look(
+        self,
+        instance_id: str,
+        *,
+        latest: InstanceSummary | None,
+        is_whole: bool,
+        timeout: float,  # noqa: ASYNC109 - each request's
+    ) -> InstanceSummary:
         """
-        The instance as it is now, asked together with others that are due; `latest` is what is known of it.
+        The instance as it is now, asked for together with others; `latest` is what is known of it, and what is answered
+        while nothing has changed.
+
+        Without `is_whole`, an instance that is Complete may come as the list's row. Raises RequestError.
         """
-        if latest is None or self._page_size == 1:
-            return await self.call(partial(self._server.get_workflow_instance, instance_id, timeout=timeout))
         if not self._gathering:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._send_gathered)
         look = self._gathering.setdefault(instance_id, _Look(latest, timeout))
+        look.is_whole |= is_whole
         return await asyncio.shield(look.answer)
 
     def _send_gathered(self) -> None:
-        looks, self._gathering = list(self._gathering.items()), {}
+        looks, self._gathering = self._gathering, {}
+        self._send(looks)
+
+    def _send(self, looks: Mapping[str, _Look]) -> None:
         for first in range(0, len(looks), self._page_size):
-            page = asyncio.ensure_future(self._ask(dict(looks[first : first + self._page_size]), self._page_size))
+            page = asyncio.ensure_future(self._ask(dict(islice(looks.items(), first, first + self._page_size))))
             self._pages.add(page)  # the loop itself keeps no task alive
             page.add_done_callback(self._pages.discard)
 
-    async def _ask(self, looks: Mapping[str, _Look], page_size: int) -> None:
+    async def _ask(self, looks: Mapping[str, _Look]) -> None:
         """
-        Answer each look: from one list request what has not changed, by a GET the rest.
+        Answer each look: from one list request what the list tells, by a GET the rest.
         """
         try:
-            rows = await self._list(looks, page_size) if len(looks) > 1 else {}
+            rows = await self._list(looks) if len(looks) > 1 else {}
         except Exception as error:  # whatever it is, those who wait for it are told
             for look in looks.values():
                 look.fail(error)
             return
+        if rows is None:
+            self._send(looks)
+            return
         unread = []
         for instance_id, look in looks.items():
-            row = rows.get(instance_id)
-            if row is not None and not _has_changed(row, look.latest):
-                look.answer.set_result(look.latest)
+            if (told := self._told(rows.get(instance_id), look)) is not None:
+                look.answer.set_result(told)
             else:
                 unread.append(self._read(instance_id, look))
         await asyncio.gather(*unread)
 
-    async def _list(self, looks: Mapping[str, _Look], page_size: int) -> dict[str, InstanceSummary]:
+    async def _list(self, looks: Mapping[str, _Look]) -> dict[str, InstanceSummary] | None:
         """
-        The rows of these instances by id; none of them when the server's list is of no use.
+        The rows of these instances by id; None when smaller pages are to be asked for from now on.
         """
         timeout = min(look.timeout for look in looks.values())
         query = " OR ".join(f'Id -eq "{instance_id}"' for instance_id in looks)
@@ -114,27 +131,43 @@ class Looks:
             rows = await self.call(ask)
         except RequestError as error:
             if not error.is_transient:
-                self._page_size = min(self._page_size, SMALLER.get(page_size, 1))
-                return {}
+                is_too_long = len(looks) > SMALLER_PAGE_SIZE and not isinstance(error, ForbiddenError)
+                self._page_size = min(self._page_size, SMALLER_PAGE_SIZE if is_too_long else 1)
+                return None
             self._list_failures += 1
             if self._list_failures % LIST_FAILURES == 0:
                 # Raises the GET's own error when the server is down as a whole.
                 await self.call(partial(self._server.get_workflow_instance, next(iter(looks)), timeout=timeout))
                 self._page_size = 1
-                return {}
+                return None
             raise
         self._list_failures = 0
         if any(row.instance_id not in looks for row in rows):
             self._page_size = 1  # the query was ignored
-            return {}
+            return None
+        self.seen.update(row.instance_id for row in rows)
         return {row.instance_id: row for row in rows}
+
+    def _told(self, row: InstanceSummary | None, look: _Look) -> InstanceSummary | None:
+        """
+        What a list's row tells of the instance, or None when it must be read.
+        """
+        if row is None:
+            return None
+        if look.latest is None:
+            status = status_word(row.status, self._server.settings.status_names)
+            return row if status == Status.COMPLETE and not look.is_whole else None
+        return None if _has_changed(row, look.latest) else look.latest
 
     async def _read(self, instance_id: str, look: _Look) -> None:
         ask = partial(self._server.get_workflow_instance, instance_id, timeout=look.timeout)
         try:
-            look.answer.set_result(await self.call(ask))
+            instance = await self.call(ask)
         except Exception as error:  # as above
             look.fail(error)
+        else:
+            self.seen.add(instance_id)
+            look.answer.set_result(instance)
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """
@@ -172,17 +205,18 @@ class _Look:
     One instance that is being asked about, by all its waits together.
     """
 
-    def __init__(self, latest: Instance, timeout: float) -> None:
+    def __init__(self, latest: InstanceSummary | None, timeout: float) -> None:
         self.latest = latest
         self.timeout = timeout
-        self.answer: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
+        self.is_whole = False
+        self.answer: asyncio.Future[InstanceSummary] = asyncio.get_running_loop().create_future()
 
     def fail(self, error: Exception) -> None:
         self.answer.set_exception(error)
         self.answer.exception()  # its waits may have been cancelled
 
 
-def _has_changed(row: InstanceSummary, latest: Instance) -> bool:
+def _has_changed(row: InstanceSummary, latest: InstanceSummary) -> bool:
     # Signals and data are not in the row, but each signal sets LastModified (reference 10.3, table 659).
     # Command 24 and 25 leave it out of both until the first change.
     if row.last_modified == latest.last_modified:

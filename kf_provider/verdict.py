@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .models import Instance, InstanceSummary, Status, canonical_status
+from .models import Instance, InstanceSummary, Signal, Status, canonical_status
 
 EXPECTABLE: Final = tuple(Instance.model_fields)
 
@@ -23,10 +23,11 @@ class Verdict:
     """
     What is known of an approval. Approved when it is neither pending nor has a problem.
 
+    `instance` may be a list's row where that was enough.
     `problem` stands alone, says what to do next, and holds no secret: it is shown, and appears in the engine's logs.
     """
 
-    instance: Instance | None = None
+    instance: InstanceSummary | None = None
     problem: str | None = None
     is_pending: bool = False
 
@@ -36,13 +37,13 @@ class Verdict:
 
 
 def judge(
-    instance: Instance,
+    instance: InstanceSummary,
     *,
     expect: Mapping[str, object] | None = None,
     status_names: Mapping[int, str] | None = None,
 ) -> Verdict:
     """
-    What the instance means for a gate that expects `expect` of it.
+    What the instance means for a gate that expects `expect` of it; `expect` needs the instance whole.
 
     Complete opens, Running and Suspended wait; every other status is a problem. A status number is read by
     `status_names` alone: no source maps the numbers, so none is guessed.
@@ -101,24 +102,25 @@ def was_restarted(instance: InstanceSummary, status_names: Mapping[int, str] | N
     return status_word(instance.status, status_names) == Status.CANCELED_FOR_RESTART
 
 
-def progress(instance: Instance, status_names: Mapping[int, str] | None = None) -> str:
+def progress(instance: InstanceSummary, status_names: Mapping[int, str] | None = None) -> str:
     """
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
     """
     step = _step(instance)
     status = status_word(instance.status, status_names)
     text = f'{status} at "{step}"' if step else str(status)
-    wanted = len(instance.signals)
+    signals = _signals(instance)
+    wanted = len(signals)
     if not wanted:
         return text
-    received = sum(signal.signal_received for signal in instance.signals)
+    received = sum(signal.signal_received for signal in signals)
     if received == wanted and status == Status.SUSPENDED:
         # Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
         return f"{text}, all {wanted} signals received: Keyfactor moves it on, by its daily job at the latest"
     return f"{text}, {received} of {wanted} signals"
 
 
-def unmet_expectation(instance: Instance, expect: Mapping[str, object]) -> str | None:
+def unmet_expectation(instance: InstanceSummary, expect: Mapping[str, object]) -> str | None:
     """
     Why the instance is not the one that is expected, or None when it is.
 
@@ -176,18 +178,23 @@ def _same(found: object, expected: object) -> bool:
     return found == expected
 
 
-def _rejection(instance: Instance) -> str:
+def _rejection(instance: InstanceSummary) -> str:
     # Both a denial and a stop leave Rejected. A denial is a signal that was received; the message is free text.
-    if not instance.signals:
+    signals = _signals(instance)
+    if not signals:
         return "is Rejected"
-    if any(signal.signal_received for signal in instance.signals):
+    if any(signal.signal_received for signal in signals):
         return "is Rejected by an approver"
     return "is Rejected, stopped before anyone answered,"
 
 
-def _step(instance: Instance) -> str | None:
+def _signals(instance: InstanceSummary) -> tuple[Signal, ...]:
+    return instance.signals if isinstance(instance, Instance) else ()
+
+
+def _step(instance: InstanceSummary) -> str | None:
     return instance.current_step_display_name or instance.current_step_unique_name
 
 
-def _problem(instance: Instance, text: str) -> Verdict:
+def _problem(instance: InstanceSummary, text: str) -> Verdict:
     return Verdict(instance=instance, problem=f"workflow instance {instance.instance_id} {text}")

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from .client import Client
 from .errors import ForbiddenError, KeyfactorError, NotFoundError, RequestError
 from .looks import Looks, Server, start_daemon
-from .models import Instance, InstanceSummary
+from .models import InstanceSummary
 from .schedule import heartbeat_interval, next_look, spoken
 from .settings import Settings
 from .verdict import Verdict, judge, progress, was_restarted
@@ -78,7 +78,9 @@ class Watcher:
             patience = min(self._server.settings.request_timeout, max(wait.deadline - asked, SHORTEST_REQUEST_TIMEOUT))
             retry_after = None
             try:
-                instance = await self._looks.look(instance_id, wait.latest, patience)
+                instance = await self._looks.look(
+                    instance_id, latest=wait.latest, is_whole=bool(expect), timeout=patience
+                )
                 self._has_answered = True
                 verdict = wait.answered(instance, expect=expect)
                 # The latest, not this answer: a stale one may be from before the restart.
@@ -92,6 +94,7 @@ class Watcher:
                         continue
                     verdict = successor or Verdict(instance=latest, is_pending=True)
             except RequestError as error:
+                wait.was_seen |= instance_id in self._looks.seen
                 budget = self._server.settings.outage_seconds if self._has_answered else FIRST_ANSWER_SECONDS
                 verdict = wait.failed(error, now(), outage_budget=budget)
                 retry_after = error.retry_after
@@ -131,17 +134,17 @@ class _Wait:
     def __init__(self, settings: Settings, *, started: float, timeout: float, may_be_new: bool) -> None:
         self.started = started
         self.deadline = started + timeout
-        self.latest: Instance | None = None
+        self.latest: InstanceSummary | None = None
+        self.was_seen = False  # the instance, or the one that it goes on from
         self._settings = settings
         self._may_be_new = may_be_new
-        self._was_seen = False  # the instance, or the one that it goes on from
         self._failing_since: dict[str, float] = {}
         self._trouble: str | None = None
         self._told: str | None = None
         self._silent_since = started
 
-    def answered(self, instance: Instance, *, expect: Mapping[str, object] | None) -> Verdict:
-        self._was_seen = True
+    def answered(self, instance: InstanceSummary, *, expect: Mapping[str, object] | None) -> Verdict:
+        self.was_seen = True
         self._failing_since.clear()
         self._trouble = None
         if self.latest is None or not _is_older(instance, self.latest):
@@ -154,7 +157,7 @@ class _Wait:
         """
         if isinstance(error, NotFoundError):
             what = "not found"
-            may_pass = self._was_seen or self._may_be_new
+            may_pass = self.was_seen or self._may_be_new
             budget = NOT_FOUND_GRACE_SECONDS
         else:
             what = "no answer"
@@ -166,7 +169,7 @@ class _Wait:
         if may_pass and lasted < budget and now < self.deadline:
             return Verdict(instance=self.latest, is_pending=True)
         text = str(error)
-        if self._was_seen and isinstance(error, ForbiddenError | NotFoundError):
+        if self.was_seen and isinstance(error, ForbiddenError | NotFoundError):
             text += (
                 "; it was seen before, so it was deleted, or your identity can no longer see this instance: one that "
                 "may only read what is assigned to it loses sight of what it has signed (grant ReadAll, or "
@@ -248,7 +251,7 @@ def _follows(row: InstanceSummary, ended: InstanceSummary) -> bool:
     return row.start_date is not None and ended.last_modified is not None and row.start_date >= ended.last_modified
 
 
-def _is_older(instance: Instance, latest: Instance) -> bool:
+def _is_older(instance: InstanceSummary, latest: InstanceSummary) -> bool:
     # A cache or a second server may answer with what was true before.
     return (
         instance.last_modified is not None

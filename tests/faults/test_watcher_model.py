@@ -71,7 +71,7 @@ class Story:
     def __init__(self, wait: Wait, log: Sequence[Asked], now: float) -> None:
         self.wait = wait
         # Any instance's: the server is one that answers.
-        self.has_answered = any(asked.kind == "get" and not asked.error and asked.ended <= now for asked in log)
+        self.has_answered = any(not asked.error and asked.ended <= now for asked in log)
         in_life = [asked for asked in log if wait.started <= asked.ended <= now]
         self.searches = [asked for asked in in_life if asked.kind == "search"] if wait.follows else []
         self.most_candidates = 0
@@ -129,7 +129,9 @@ class Story:
 
 
 def why_approved(story: Story) -> str | None:
-    return "told Complete" if story.was_told({"Complete"}) else None
+    # No wait of these expects anything of its instance, so a row is enough.
+    is_listed = any(asked.told.get(id_) == "Complete" for asked in story.good for id_ in story.lineage)
+    return "told Complete" if is_listed or story.was_told({"Complete"}) else None
 
 
 def why_pending(story: Story) -> str | None:
@@ -386,7 +388,7 @@ class Model(RuleBasedStateMachine):
         Lists name at most fifty ids, each once, of waits that go on; one wait leaves its instance alone for 2 s.
         """
         fresh, self.checked = self.server.log[self.checked :], len(self.server.log)
-        self.has_answered = self.has_answered or any(asked.kind == "get" and not asked.error for asked in fresh)
+        self.has_answered = self.has_answered or any(not asked.error for asked in fresh)
         alone = self.waited_for_once()
         for asked in fresh:
             if asked.kind == "list":
@@ -410,7 +412,7 @@ class Model(RuleBasedStateMachine):
         ]
         if not before or asked.begun >= alone_wait.deadline - 0.1:
             return
-        # A GET may tell whether the server is down or its list alone; then each of the page's ids is read.
+        # What one list does not bring, a smaller one or the GET of each of its ids does.
         probes = [one for one in self.server.log if one.kind == "list" and one.error and instance_id in one.ids]
         is_probe = asked.kind == "get" and any(since - 1 - self.slack < one.ended <= asked.begun for one in probes)
         assert is_probe, f"{instance_id} asked at {before[0].begun} and {asked.begun} by one wait"
