@@ -27,7 +27,7 @@ from pathlib import Path
 from statistics import fmean
 
 from kf_provider.looks import PAGE_SIZE
-from kf_provider.models import Instance, InstanceSummary
+from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.settings import Settings
 from kf_provider.watcher import Watcher
 from tests.unit.test_watcher import VirtualLoop
@@ -107,6 +107,11 @@ class Fleet:
         del limit, timeout
         self.lists.append(_now())
         return [self._instance(found) for found in re.findall(r'Id -eq "([^"]+)"', query or "")]
+
+    def get_workflow_definition(
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+    ) -> WorkflowDefinition:
+        raise NotImplementedError  # these instances have none
 
     def wait_for_all(self, *, seed: int, start_within: float = 0.0) -> list[float]:
         """

@@ -11,6 +11,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NoReturn, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -27,21 +28,28 @@ from .errors import (
     UnavailableError,
     UnusableAnswerError,
 )
-from .models import ErrorBody, Instance, InstanceSummary, canonical_status, parse_instance_id
+from .models import (
+    ErrorBody,
+    Instance,
+    InstanceSummary,
+    WorkflowDefinition,
+    canonical_status,
+    parse_instance_id,
+)
 from .settings import Settings
 from .transport import Answer, Transport, json_of, page_title
 
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
 _LONGEST_CODE: Final = 40
 _THE_LIST: Final = "the list of workflow instances"
+_INSTANCES: Final = "/Workflow/Instances"
 
-_Model = TypeVar("_Model", Instance, InstanceSummary)
-# The documentation calls the first one mandatory.
-_HEADERS: Final = {"x-keyfactor-requested-with": "APIClient", "x-keyfactor-api-version": "1"}
-_READ_PERMISSION: Final = (
+_Model = TypeVar("_Model", Instance, InstanceSummary, WorkflowDefinition)
+_READ_INSTANCES: Final = (
     "it needs WorkflowInstances: ReadAll, ReadAssignedToMe or ReadMy (Command 10), or /workflows/instances/read/ (11"
     " and later)"
 )
+_READ_DEFINITIONS: Final = "it needs to read workflow definitions: /workflows/definitions/read/ (Command 11 and later)"
 
 
 class Client:
@@ -77,7 +85,7 @@ class Client:
         """
         wanted = parse_instance_id(instance_id)
         what = f"workflow instance {wanted}"
-        answer = self._get(f"/{wanted}", what=what, timeout=timeout)
+        answer = self._get(f"{_INSTANCES}/{wanted}", what=what, timeout=timeout)
         instance = self._parsed(Instance, json_of(answer, self.server), what)
         if instance.instance_id != wanted:
             raise UnusableAnswerError(
@@ -149,6 +157,28 @@ class Client:
             )
         return self.get_workflow_instance(ids[0], timeout=timeout)
 
+    def get_workflow_definition(
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+    ) -> WorkflowDefinition:
+        """
+        A workflow definition with its steps: this version of it, or the latest.
+
+        Asked for in version 2 of the API, which names the security roles that may send a signal, and where that is
+        refused in version 1, which has their numbers.
+
+        Source: Keyfactor/keyfactor-go-client-sdk, v25/api/keyfactor/v1 and v2, WorkflowDefinitionApi.
+        """
+        path, what = f"/Workflow/Definitions/{quote(definition_id, safe='')}", f"workflow definition {definition_id}"
+        parameters = {} if version is None else {"definitionVersion": str(version)}
+        ask = partial(self._get, path, parameters, what=what, timeout=timeout, permission=_READ_DEFINITIONS)
+        try:
+            answer = ask(api_version="2")
+        except StatusError as refused:
+            if refused.is_transient or isinstance(refused, UnauthorizedError | ForbiddenError):
+                raise
+            answer = ask()
+        return self._parsed(WorkflowDefinition, json_of(answer, self.server), what)
+
     def close(self) -> None:
         """
         Close the idle connections.
@@ -170,7 +200,7 @@ class Client:
             parameters = {"PageReturned": str(number), "ReturnLimit": str(size)}
             if search:
                 parameters["QueryString"] = search
-            answer = self._get("", parameters, what=_THE_LIST, timeout=timeout)
+            answer = self._get(_INSTANCES, parameters, what=_THE_LIST, timeout=timeout)
             rows = json_of(answer, self.server)
             if not isinstance(rows, list):
                 raise UnusableAnswerError(f"{self.server} answered with something other than {_THE_LIST}")
@@ -183,17 +213,26 @@ class Client:
                 return
 
     def _get(
-        self, path: str, parameters: Mapping[str, str] | None = None, *, what: str, timeout: float | None
+        self,
+        path: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        what: str,
+        timeout: float | None,
+        permission: str = _READ_INSTANCES,
+        api_version: str = "1",
     ) -> Answer:
-        url = f"{self.settings.base_url}/Workflow/Instances{path}"
+        # The documentation calls the first one mandatory.
+        headers = {"x-keyfactor-requested-with": "APIClient", "x-keyfactor-api-version": api_version}
+        url = f"{self.settings.base_url}{path}"
         if parameters:
             url += f"?{urlencode(parameters, quote_via=quote)}"
         with self._transport.within(self.settings.request_timeout if timeout is None else timeout):
-            answer = self._transport.get(url, auth=self._credentials, headers=_HEADERS)
+            answer = self._transport.get(url, auth=self._credentials, headers=headers)
             if answer.status_code == 401 and self._credentials.renew(answer.authorization):
-                answer = self._transport.get(url, auth=self._credentials, headers=_HEADERS)
+                answer = self._transport.get(url, auth=self._credentials, headers=headers)
         if answer.status_code != 200:
-            raise self._refusal(answer, what)
+            raise self._refusal(answer, what, permission)
         return answer
 
     def _parsed(self, model: type[_Model], value: object, what: str) -> _Model:
@@ -204,7 +243,7 @@ class Client:
             places = ", ".join(sorted({".".join(map(str, error["loc"])) or "all of it" for error in invalid.errors()}))
             raise UnusableAnswerError(f"{self.server} answered with {what} in an unknown form: {places}") from None
 
-    def _refusal(self, answer: Answer, what: str) -> StatusError:
+    def _refusal(self, answer: Answer, what: str, permission: str) -> StatusError:
         code, message, words = self._said(answer)
         said = ": ".join(part for part in (code, message or words) if part)
         status = f"{answer.status_code}{f', {said}' if said else ''}"
@@ -218,7 +257,7 @@ class Client:
             )
         elif answer.status_code == 403:
             error = ForbiddenError
-            text = f"{self.settings.identity} may not read {what} on {self.server} ({status}); {_READ_PERMISSION}"
+            text = f"{self.settings.identity} may not read {what} on {self.server} ({status}); {permission}"
         elif answer.status_code == 404:
             error = NotFoundError
             checks = f"check {'' if what == _THE_LIST else 'the id, '}that {self.settings.identity} may see it"

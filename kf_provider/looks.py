@@ -13,8 +13,8 @@ from functools import partial
 from itertools import islice
 from typing import Final, Protocol, TypeVar
 
-from .errors import ForbiddenError, RequestError
-from .models import Instance, InstanceSummary, Status
+from .errors import ForbiddenError, KeyfactorError, RequestError
+from .models import Instance, InstanceSummary, Status, WorkflowDefinition
 from .settings import Settings
 from .verdict import status_word
 
@@ -39,6 +39,10 @@ class Server(Protocol):
         self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
     ) -> list[InstanceSummary]: ...
 
+    def get_workflow_definition(
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+    ) -> WorkflowDefinition: ...
+
 
 def start_daemon(run: Callable[[], None]) -> None:
     """
@@ -60,6 +64,7 @@ class Looks:
     """
 
     def __init__(self, server: Server, start: Callable[[Callable[[], None]], None]) -> None:
+        self.has_answered = False  # anything: what is down then will come back
         self.seen: set[str] = set()  # the ids of all instances that the server has shown
         self._server = server
         self._start = start
@@ -68,6 +73,7 @@ class Looks:
         self._list_failures = 0
         self._gathering: dict[str, _Look] = {}
         self._pages: set[asyncio.Task[None]] = set()
+        self._definitions: dict[tuple[str, int | None], asyncio.Task[WorkflowDefinition]] = {}
 
     async def look(
         self,
@@ -135,18 +141,26 @@ class Looks:
                 self._page_size = min(self._page_size, SMALLER_PAGE_SIZE if is_too_long else 1)
                 return None
             self._list_failures += 1
-            if self._list_failures % LIST_FAILURES == 0:
-                # Raises the GET's own error when the server is down as a whole.
-                await self.call(partial(self._server.get_workflow_instance, next(iter(looks)), timeout=timeout))
-                self._page_size = 1
-                return None
-            raise
+            if self._list_failures % LIST_FAILURES or await self._is_down(next(iter(looks)), timeout):
+                raise
+            self._page_size = 1
+            return None
         self._list_failures = 0
         if any(row.instance_id not in looks for row in rows):
             self._page_size = 1  # the query was ignored
             return None
         self.seen.update(row.instance_id for row in rows)
         return {row.instance_id: row for row in rows}
+
+    async def _is_down(self, instance_id: str, timeout: float) -> bool:  # noqa: ASYNC109 - the request's
+        """
+        Whether a GET fails as well, so that it is the server and not its list; a refusal is an answer.
+        """
+        try:
+            await self.call(partial(self._server.get_workflow_instance, instance_id, timeout=timeout))
+        except RequestError as error:
+            return error.is_transient
+        return False
 
     def _told(self, row: InstanceSummary | None, look: _Look) -> InstanceSummary | None:
         """
@@ -168,6 +182,26 @@ class Looks:
         else:
             self.seen.add(instance_id)
             look.answer.set_result(instance)
+
+    async def approvers(self, instance: InstanceSummary, *, timeout: float) -> tuple[str, ...]:  # noqa: ASYNC109
+        """
+        The security roles that may answer the instance's step, where its definition tells; each definition is asked for
+        once. Never raises: who cannot read definitions is told less.
+        """
+        definition, step = instance.definition, instance.current_step_unique_name
+        if definition.id is None or step is None:
+            return ()
+        which = definition.id, definition.version
+        if which not in self._definitions:
+            self._definitions[which] = asyncio.ensure_future(self._definition(*which, timeout))
+        return (await asyncio.shield(self._definitions[which])).approvers(step)
+
+    async def _definition(self, definition_id: str, version: int | None, timeout: float) -> WorkflowDefinition:  # noqa: ASYNC109
+        ask = partial(self._server.get_workflow_definition, definition_id, version=version, timeout=timeout)
+        try:
+            return await self.call(ask)
+        except KeyfactorError:
+            return WorkflowDefinition()
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """
@@ -197,7 +231,9 @@ class Looks:
                     return  # the loop is closed: the program has ended, and nobody waits for the answer
 
             self._start(run)
-            return await future
+            result = await future
+            self.has_answered = True
+            return result
 
 
 class _Look:

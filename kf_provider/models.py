@@ -230,6 +230,53 @@ class Instance(InstanceSummary):
     current_state_data: _StateData = {}
 
 
+class SignalRole(_Answer):
+    """
+    A security role that may send a signal, as Command 25 tells it in version 2 of its API.
+    """
+
+    role_id: str | None = None
+    role_name: str | None = None
+
+
+class StepSignal(_Answer):
+    """
+    A signal of a definition's step, and the security roles that may send it; versions before tell their numbers alone.
+    """
+
+    signal_name: str | None = None
+    roles: Annotated[tuple[SignalRole, ...], BeforeValidator(_listed)] = ()
+    role_ids: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
+
+
+class DefinitionStep(_Answer):
+    """
+    A step of a workflow definition.
+    """
+
+    unique_name: str | None = None
+    signals: Annotated[tuple[StepSignal, ...], BeforeValidator(_listed)] = ()
+
+
+class WorkflowDefinition(_Answer):
+    """
+    A workflow definition with its steps, as far as they tell who may answer them.
+    """
+
+    id: _Reference = None
+    display_name: str | None = None
+    steps: Annotated[tuple[DefinitionStep, ...], BeforeValidator(_listed)] = ()
+
+    def approvers(self, step_unique_name: str) -> tuple[str, ...]:
+        """
+        The security roles that may send a signal to this step, by name, else as `role 2`; each once, in their order.
+        """
+        signals = [signal for step in self.steps if step.unique_name == step_unique_name for signal in step.signals]
+        named = [role.role_name or (role.role_id and f"role {role.role_id}") for s in signals for role in s.roles]
+        numbered = [f"role {role_id}" for signal in signals for role_id in signal.role_ids]
+        return tuple(dict.fromkeys(role for role in named or numbered if role))
+
+
 class ErrorBody(_Answer):
     """
     What Keyfactor says about a request that it refuses.

@@ -102,6 +102,14 @@ def was_restarted(instance: InstanceSummary, status_names: Mapping[int, str] | N
     return status_word(instance.status, status_names) == Status.CANCELED_FOR_RESTART
 
 
+def waits_for_people(instance: InstanceSummary, status_names: Mapping[int, str] | None) -> bool:
+    """
+    Whether it is suspended at a step that still lacks a signal.
+    """
+    is_open = any(not signal.signal_received for signal in _signals(instance))
+    return is_open and status_word(instance.status, status_names) == Status.SUSPENDED
+
+
 def progress(instance: InstanceSummary, status_names: Mapping[int, str] | None = None) -> str:
     """
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
@@ -116,7 +124,7 @@ def progress(instance: InstanceSummary, status_names: Mapping[int, str] | None =
     received = sum(signal.signal_received for signal in signals)
     if received == wanted and status == Status.SUSPENDED:
         # Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
-        return f"{text}, all {wanted} signals received: Keyfactor moves it on, by its daily job at the latest"
+        return f"{text}, all signals received: Keyfactor moves it on, by its daily job at the latest"
     return f"{text}, {received} of {wanted} signals"
 
 

@@ -13,22 +13,24 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
 from .client import Client
-from .errors import ForbiddenError, KeyfactorError, NotFoundError, RequestError
+from .errors import ForbiddenError, KeyfactorError, NoAnswerError, NotFoundError, RequestError
 from .looks import Looks, Server, start_daemon
 from .models import InstanceSummary
 from .schedule import heartbeat_interval, next_look, spoken
 from .settings import Settings
-from .verdict import Verdict, judge, progress, was_restarted
+from .verdict import Verdict, judge, progress, waits_for_people, was_restarted
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
 SHORTEST_REQUEST_TIMEOUT: Final = 10.0
 
+LONGEST_ROLE: Final = 30  # characters of its name
 TICK_SECONDS: Final = 2.0  # looks are due on the ticks of a clock, so that those of many waits fall together
 
 Result = TypeVar("Result")
@@ -50,7 +52,6 @@ class Watcher:
         self._looks = Looks(server, start)
         # Drawn once: the waits of one process fall together, those of many processes do not.
         self._luck, self._phase = luck(), luck() * TICK_SECONDS
-        self._has_answered = False  # to any wait: what is down then will come back
 
     async def wait(
         self,
@@ -76,12 +77,13 @@ class Watcher:
         while True:
             asked = now()
             patience = min(self._server.settings.request_timeout, max(wait.deadline - asked, SHORTEST_REQUEST_TIMEOUT))
+            silence = max(wait.silence_ends - asked, TICK_SECONDS)
+            if not self._looks.has_answered:
+                patience = min(patience, silence, SHORTEST_REQUEST_TIMEOUT)
             retry_after = None
             try:
-                instance = await self._looks.look(
-                    instance_id, latest=wait.latest, is_whole=bool(expect), timeout=patience
-                )
-                self._has_answered = True
+                look = self._looks.look(instance_id, latest=wait.latest, is_whole=bool(expect), timeout=patience)
+                instance = await self._unless_silent(look, silence)
                 verdict = wait.answered(instance, expect=expect)
                 # The latest, not this answer: a stale one may be from before the restart.
                 latest = wait.latest or instance
@@ -95,29 +97,56 @@ class Watcher:
                     verdict = successor or Verdict(instance=latest, is_pending=True)
             except RequestError as error:
                 wait.was_seen |= instance_id in self._looks.seen
-                budget = self._server.settings.outage_seconds if self._has_answered else FIRST_ANSWER_SECONDS
-                verdict = wait.failed(error, now(), outage_budget=budget)
+                verdict = wait.failed(error, now(), has_answered=self._looks.has_answered)
                 retry_after = error.retry_after
             except KeyfactorError as error:
                 verdict = Verdict(problem=str(error))
             if not verdict.is_pending or now() >= wait.deadline:
                 return verdict
-            due = self._due(asked, waited=asked - wait.started, retry_after=retry_after, deadline=wait.deadline)
-            if text := wait.news(now(), next_look_in=due - now()):
+            due = self._due(asked, wait, retry_after)
+            approvers = await self._approvers(wait.latest, within=min(due - now(), TICK_SECONDS))
+            if text := wait.news(now(), approvers=approvers, next_look_in=due - now()):
                 report(text)
             await asyncio.sleep(due - now())
 
-    def _due(self, asked: float, *, waited: float, retry_after: float | None, deadline: float) -> float:
+    async def _unless_silent(self, look: Awaitable[InstanceSummary], seconds: float) -> InstanceSummary:
         """
-        When to look again: on a tick, never before the server wants it, and at the deadline at the latest.
+        What the look brings; raises NoAnswerError when the server has answered nothing at all after these seconds.
+
+        Behind others in the queue, a look's own time has not even begun.
+        """
+        answer = asyncio.ensure_future(look)
+        try:
+            if not self._looks.has_answered:
+                await asyncio.wait({answer}, timeout=seconds)
+            if not answer.done() and not self._looks.has_answered:
+                server = self._server.settings.server
+                raise NoAnswerError(f"{server}: no answer in {spoken(seconds)}", is_transient=True)
+            return await answer
+        finally:
+            answer.cancel()
+
+    async def _approvers(self, latest: InstanceSummary | None, *, within: float) -> tuple[str, ...]:
+        """
+        Who may answer the step at which it is suspended, as far as that is known in time.
+        """
+        if latest is None or not waits_for_people(latest, self._server.settings.status_names):
+            return ()
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(self._looks.approvers(latest, timeout=SHORTEST_REQUEST_TIMEOUT), within)
+        return ()
+
+    def _due(self, asked: float, wait: _Wait, retry_after: float | None) -> float:
+        """
+        When to look again: on a tick, never before the server wants it, and when patience ends at the latest.
         """
         now = asyncio.get_running_loop().time()
-        due = asked + next_look(waited, left=math.inf, luck=self._luck)
+        due = asked + next_look(asked - wait.started, left=math.inf, luck=self._luck)
         if retry_after is not None:
-            due = max(due, now + retry_after)
+            due = max(due, min(now + retry_after, wait.patience_ends))
         # A hair before a tick is that tick: the last look began a hair late.
         ticks = math.ceil((due - self._phase) / TICK_SECONDS - 0.05)
-        return min(max(ticks * TICK_SECONDS + self._phase, now), deadline)
+        return min(max(ticks * TICK_SECONDS + self._phase, now), wait.deadline)
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """
@@ -138,6 +167,7 @@ class _Wait:
         self.was_seen = False  # the instance, or the one that it goes on from
         self._settings = settings
         self._may_be_new = may_be_new
+        self.patience_ends = self.deadline  # with the failure that lasts now
         self._failing_since: dict[str, float] = {}
         self._trouble: str | None = None
         self._told: str | None = None
@@ -151,22 +181,28 @@ class _Wait:
             self.latest = instance
         return judge(self.latest, expect=expect, status_names=self._settings.status_names)
 
-    def failed(self, error: RequestError, now: float, *, outage_budget: float) -> Verdict:
+    @property
+    def silence_ends(self) -> float:
+        """
+        When a server that has answered nothing at all is taken for dead.
+        """
+        return min(self.started + FIRST_ANSWER_SECONDS, max(self.deadline, self.started + SHORTEST_REQUEST_TIMEOUT))
+
+    def failed(self, error: RequestError, now: float, *, has_answered: bool) -> Verdict:
         """
         Pending while the failure may pass, the error itself when it will not or has lasted too long.
         """
-        if isinstance(error, NotFoundError):
-            what = "not found"
-            may_pass = self.was_seen or self._may_be_new
-            budget = NOT_FOUND_GRACE_SECONDS
-        else:
-            what = "no answer"
-            may_pass = error.is_transient
-            budget = outage_budget
         # Each has its own time: a server that comes back from an outage may not know everything in its first minute.
-        lasted = now - self._failing_since.setdefault(what, now)
-        self._trouble = f"{what} for {spoken(lasted)}"
-        if may_pass and lasted < budget and now < self.deadline:
+        what = "not found" if isinstance(error, NotFoundError) else "no answer"
+        since = self._failing_since.setdefault(what, now)
+        if isinstance(error, NotFoundError):
+            may_pass = self.was_seen or self._may_be_new
+            self.patience_ends = since + NOT_FOUND_GRACE_SECONDS
+        else:
+            may_pass = error.is_transient
+            self.patience_ends = since + self._settings.outage_seconds if has_answered else self.silence_ends
+        self._trouble = f"{what} for {spoken(now - since)}"
+        if may_pass and now < min(self.patience_ends, self.deadline):
             return Verdict(instance=self.latest, is_pending=True)
         text = str(error)
         if self.was_seen and isinstance(error, ForbiddenError | NotFoundError):
@@ -177,14 +213,14 @@ class _Wait:
             )
         return Verdict(instance=self.latest, problem=text)
 
-    def news(self, now: float, *, next_look_in: float) -> str | None:
+    def news(self, now: float, *, approvers: tuple[str, ...], next_look_in: float) -> str | None:
         """
         What to tell people, when there is something new or the silence has grown long.
         """
         standing = (
             progress(self.latest, self._settings.status_names) if self.latest is not None else "waits for the server"
         )
-        topic = f"{standing}; trouble" if self._trouble else standing
+        topic = f"{standing}; trouble" if self._trouble else f"{standing}{_who(approvers)}"
         is_new = topic != self._told
         if not is_new and now - self._silent_since < heartbeat_interval(now - self.started):
             return None
@@ -192,8 +228,19 @@ class _Wait:
         if self._trouble:
             return f"{standing}; {self._trouble}"
         if is_new:
-            return standing
+            return topic
         return f"{standing}, for {spoken(now - self.started)}; next look in {spoken(math.ceil(next_look_in))}"
+
+
+def _who(approvers: tuple[str, ...]) -> str:
+    """
+    Who can approve, in a few words: the row of a terminal is one line.
+    """
+    if not approvers:
+        return ""
+    named = [role if len(role) <= LONGEST_ROLE else f"{role[: LONGEST_ROLE - 1]}…" for role in approvers[:2]]
+    more = [f"{len(approvers) - 2} more"] if len(approvers) > 2 else []
+    return f"; {' or '.join(named + more)} can approve"
 
 
 def ask_patiently(ask: Callable[[], Result]) -> Result:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kf_provider.sandbox import FaultKind, FaultRule, Sandbox
+from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
 
 from .conftest import Stack
 
@@ -44,7 +44,8 @@ def test_waits_and_opens(new_stack: NewStack, server: Sandbox, pending: str) -> 
     """
     stack = new_stack(gate(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for('WorkflowApproval web creating (0s) Suspended at "Manager approval", 0 of 1 signals')
+    row = 'Suspended at "Manager approval", 0 of 1 signals; PKI Administrators can approve'
+    stack.wait_for(f"WorkflowApproval web creating (0s) {row}")
     server.wait_for_journal(lambda records: len(records) >= 2)
     assert "after" not in stack.output()
 
@@ -58,6 +59,23 @@ def test_waits_and_opens(new_stack: NewStack, server: Sandbox, pending: str) -> 
     assert again.code == 0, again
     assert "4 unchanged" in again.text
     assert not [call for call in stack.grpc() if call["method"].endswith(("/Update", "/Delete"))]
+
+
+def test_a_definition_that_never_comes(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    Who can approve is left out when the server does not tell, and the run ends as soon and as quietly as without it.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.HANG, endpoints=frozenset({Endpoint.DEFINITIONS})))
+    stack = new_stack(gate(pending), server.environment())
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for('Suspended at "Manager approval", 0 of 1 signals\n')
+
+    server.approve(pending)
+    run = stack.end(update)
+
+    assert run.code == 0, run
+    assert "Diagnostics" not in run.text
+    assert run.seconds < 10, run
 
 
 def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pending: str) -> None:
@@ -493,7 +511,7 @@ def test_lock_stall_is_named(new_stack: NewStack, server: Sandbox, pending: str)
     stack.wait_for("Suspended")
 
     server.approve(pending)
-    stack.wait_for("all 1 signals received: Keyfactor moves it on, by its daily job at the latest")
+    stack.wait_for("all signals received: Keyfactor moves it on, by its daily job at the latest")
     server.complete(pending)
     run = stack.end(update)
 

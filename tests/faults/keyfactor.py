@@ -21,7 +21,7 @@ from kf_provider.errors import (
     StatusError,
     UnavailableError,
 )
-from kf_provider.models import Instance, InstanceSummary
+from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.sandbox.definitions import ApprovalStep, workflow_definition
 from kf_provider.sandbox.dialect import Dialect
 from kf_provider.sandbox.query import parse_query
@@ -35,7 +35,7 @@ START: Final = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 @dataclass(frozen=True)
 class Asked:
     """
-    One request and its answer. `kind` is get, list (these ids) or search (whatever may be a successor).
+    One request and its answer. `kind` is get, list (these ids), search (whatever may be a successor) or definition.
 
     `told` are the statuses that a good answer told, `error` is what came in place of one.
     """
@@ -143,6 +143,18 @@ class Keyfactor:
         kind = "list" if ids else "search"
         return self._answered(kind, ids, lambda: list(self._rows(query or "", len(ids)))[:limit])
 
+    def get_workflow_definition(
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+    ) -> WorkflowDefinition:
+        def find() -> WorkflowDefinition:
+            found = self.machine.definition(UUID(definition_id), version)
+            return WorkflowDefinition.model_validate(
+                _sent(self._wire.definition(found, 2 if self._wire.dialect is Dialect.COMMAND_25 else 1))
+            )
+
+        found: list[WorkflowDefinition] = self._answered("definition", (definition_id,), lambda: [find()])
+        return found[0]
+
     def _rows(self, query: str, size: int) -> Iterator[InstanceSummary]:
         match self.list_mode:
             case "refused":
@@ -167,7 +179,11 @@ class Keyfactor:
         except KeyfactorError as error:
             self.log.append(Asked(kind, begun, now, ids, error=error))
             raise
-        told = {row.instance_id: self._words.get(str(row.status), str(row.status)) for row in rows}
+        told = {
+            row.instance_id: self._words.get(str(row.status), str(row.status))
+            for row in rows
+            if isinstance(row, InstanceSummary)
+        }
         self.log.append(Asked(kind, begun, now, ids, told, tuple(rows)))
         return rows
 

@@ -150,6 +150,7 @@ class Gate:
     truth: str = "pending"
     true_since: float = math.inf
     ended: float = -1.0
+    journal_size: int = 0  # when it ended
     verdict: Verdict | None = None
     heard: list[str] = field(default_factory=list)
 
@@ -266,7 +267,7 @@ def play(server: Sandbox, seed: int, *, has_numbers: bool) -> tuple[Plan, list[G
                 gate.verdict = await watcher.wait(
                     gate.instance_id, timeout=gate.timeout, follow_restarts=gate.follows, report=gate.heard.append
                 )
-                gate.ended = loop.time()
+                gate.ended, gate.journal_size = loop.time(), len(server.journal())
                 truth_of(server, gate)
 
             people = [asyncio.ensure_future(act(server, gate)) for gate in gates]
@@ -310,7 +311,7 @@ def judged(gate: Gate, plan: Plan, journal: list[RequestRecord]) -> str:
         for record in journal
         if record.endpoint is Endpoint.TOKEN
         or str(record.instance_id) in gate.lineage
-        or (record.endpoint is Endpoint.LIST and ("DefinitionId" in record.query or gate.instance_id in record.query))
+        or (record.endpoint is Endpoint.LIST and any(part in record.query for part in ["DefinitionId", *gate.lineage]))
     ]
     is_final = any(is_final_fault(record, follows=gate.follows) for record in about)
     trail = failing_trail(about)
@@ -438,7 +439,7 @@ def test_matrix(first: int, logged: Memory) -> None:
                 journal = server.journal()
                 met.update(record.fault or "none" for record in journal)
                 for gate in gates:
-                    reason = judged(gate, plan, journal)
+                    reason = judged(gate, plan, journal[: gate.journal_size])
                     liveness(gate, plan, reason, journal)
                     reasons[reason] += 1
                     texts = [*gate.heard, repr(gate.verdict), *logged.lines]

@@ -31,7 +31,9 @@ IS_FULL: Final = bool(os.environ.get("KF_FULL"))
 
 FIRST_ANSWER_SECONDS: Final = 30.0
 OUTAGE_SECONDS: Final = 600.0
+ONE_LOOK_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 60.0
+HAIR: Final = 0.01
 SHORTEST_GAP: Final = 1.85  # two seconds, less a hair: a look may begin a little late, and the next be on its tick
 REFUSED: Final = {"Rejected", "Failed"}
 
@@ -157,11 +159,14 @@ def why_refused(story: Story) -> str | None:
     missing = [one for one in story.gets if isinstance(one.error, NotFoundError)]
     if missing:
         has_grace = wait.may_be_new or story.good
-        if not has_grace or is_over or story.failing_for(NotFoundError) >= GRACE_SECONDS:
+        if not has_grace or is_over or story.failing_for(NotFoundError) >= GRACE_SECONDS - HAIR:
             return "not found"
-    budget = OUTAGE_SECONDS if story.has_answered else FIRST_ANSWER_SECONDS
-    if story.failed and (is_over or story.failing_for() >= budget):
+    if story.failed and (is_over or story.failing_for() >= OUTAGE_SECONDS - HAIR):
         return "outage"
+    if not story.has_answered and wait.ended is not None:
+        # Also without a failure: behind others in the queue, nothing may have been asked yet.
+        patience = min(FIRST_ANSWER_SECONDS, max(wait.timeout, ONE_LOOK_SECONDS))
+        return "dead" if wait.ended - wait.started >= patience - HAIR else None
     return None
 
 
@@ -352,10 +357,10 @@ class Model(RuleBasedStateMachine):
         if self.has_answered and (since is None or now <= max(since, self.calm_since, wait.started) + longest):
             return
         story = Story(wait, self.server.log, now)
-        waits_for_retry = any((asked.error and getattr(asked.error, "retry_after", 0)) for asked in story.failed)
-        if not story.has_answered and story.failed and not waits_for_retry:
+        if not story.has_answered:
             budget = GRACE_SECONDS if wait.may_be_new else FIRST_ANSWER_SECONDS
-            assert now <= story.failed[0].ended + budget + 6.1 + 2 * self.slack, f"{wait}\n{self.recent(story)}"
+            assert now <= wait.started + budget + 6.1 + self.slack, f"{wait}\n{self.recent(story)}"
+        waits_for_retry = any((asked.error and getattr(asked.error, "retry_after", 0)) for asked in story.failed)
         is_calm = self.server.outage is None and not self.server.is_stale and self.server.list_mode == "honest"
         if is_calm and since is not None and not self.server.hidden and not self.server.forbidden:
             retry = 40.0 if waits_for_retry else 0.0
@@ -389,6 +394,8 @@ class Model(RuleBasedStateMachine):
         """
         fresh, self.checked = self.server.log[self.checked :], len(self.server.log)
         self.has_answered = self.has_answered or any(not asked.error for asked in fresh)
+        definitions = [asked.ids for asked in self.server.log if asked.kind == "definition"]
+        assert len(definitions) == len(set(definitions))
         alone = self.waited_for_once()
         for asked in fresh:
             if asked.kind == "list":

@@ -312,6 +312,52 @@ def test_find_several(server: Loopback, client: Client) -> None:
         client.find_workflow_instance(42)
 
 
+# Definitions.
+
+
+def test_definition(server: Loopback, client: Client) -> None:
+    """
+    A definition is one GET in version 2 of the API, which names the roles; unknown names in it are no matter.
+    """
+    roles = [{"RoleId": "7", "RoleName": "PKI Administrators"}, {"RoleId": "8", "RoleName": None}]
+    signal = {"SignalName": "ApprovalStatus", "Roles": roles, "RoleTokens": []}
+    server.answers = [Reply({"Id": OTHER_ID, "Steps": [{"UniqueName": "RequireApproval1", "Signals": [signal]}]})]
+
+    definition = client.get_workflow_definition(OTHER_ID, version=3)
+
+    assert ("PKI Administrators", "role 8") == definition.approvers("RequireApproval1")
+    assert () == definition.approvers("RequireApproval2")
+    (request,) = server.seen
+    assert f"/KeyfactorAPI/Workflow/Definitions/{OTHER_ID}" == request.path
+    assert {"definitionVersion": "3"} == request.query
+    assert "2" == request.headers["x-keyfactor-api-version"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_definition_of_a_server_without_version_2(server: Loopback, client: Client, status: int) -> None:
+    """
+    A server that refuses version 2 is asked in version 1, which has the numbers of the roles.
+    """
+    steps = [{"uniqueName": "RequireApproval1", "signals": [{"signalName": "ApprovalStatus", "roleIds": [2, 5, 2]}]}]
+    server.answers = [Reply(status=status), Reply({"id": OTHER_ID, "steps": steps})]
+
+    definition = client.get_workflow_definition(OTHER_ID)
+
+    assert ("role 2", "role 5") == definition.approvers("RequireApproval1")
+    assert ["2", "1"] == [request.headers["x-keyfactor-api-version"] for request in server.seen]
+
+
+def test_definition_that_may_not_be_read(server: Loopback, client: Client) -> None:
+    """
+    Who may not read definitions is not asked for another version.
+    """
+    server.answers = [Reply(status=403)]
+    with pytest.raises(ForbiddenError, match="/workflows/definitions/read/"):
+        client.get_workflow_definition(OTHER_ID)
+
+    assert 1 == len(server.seen)
+
+
 # Refusals.
 
 

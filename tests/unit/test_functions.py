@@ -12,7 +12,7 @@ import pytest
 
 from kf_provider.errors import NotFoundError
 from kf_provider.functions import _shared, _Which
-from kf_provider.models import Instance, InstanceSummary
+from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.settings import Settings
 from kf_provider.watcher import Watcher
 
@@ -31,6 +31,11 @@ class NoServer:
     def list_workflow_instances(
         self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
     ) -> list[InstanceSummary]:
+        raise AssertionError("not asked in these tests")
+
+    def get_workflow_definition(
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+    ) -> WorkflowDefinition:
         raise AssertionError("not asked in these tests")
 
 

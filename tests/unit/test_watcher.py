@@ -24,7 +24,7 @@ from kf_provider.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from kf_provider.models import Instance, InstanceSummary
+from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.settings import Settings
 from kf_provider.verdict import Verdict
 from kf_provider.watcher import Watcher
@@ -62,6 +62,8 @@ class ScriptedServer:
         self.settings = Settings(hostname="keyfactor.example.com", username="u", password="p")
         self.asked: list[tuple[float, str]] = []
         self.listed: list[tuple[float, str | None]] = []
+        self.defined: list[tuple[str, int | None]] = []
+        self.definition: WorkflowDefinition | Exception = WorkflowDefinition()
         self.rows = rows
         self.ended = -1.0
         self.script = script
@@ -79,6 +81,14 @@ class ScriptedServer:
     ) -> list[InstanceSummary]:
         self.listed.append((asyncio.get_running_loop().time(), query))
         return list(self.rows)
+
+    def get_workflow_definition(
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+    ) -> WorkflowDefinition:
+        self.defined.append((definition_id, version))
+        if isinstance(self.definition, Exception):
+            raise self.definition
+        return self.definition
 
     @property
     def pauses(self) -> list[float]:
@@ -236,6 +246,46 @@ def test_dead_server_at_the_start() -> None:
     assert 30 <= server.ended <= 35
 
 
+@pytest.mark.parametrize(("timeout", "seconds"), [(3600.0, 30), (20.0, 20), (0.0, 10)])
+def test_silent_server(timeout: float, seconds: float) -> None:
+    """
+    Three hundred first looks at a server that never answers end together, though five requests at most are in flight.
+    """
+    fleet = Fleet(300)
+
+    verdicts = fleet.wait_for_all(timeout, start=lambda _: None)
+
+    assert all(not is_approved and seconds <= at < seconds + 0.1 for is_approved, at in verdicts.values())
+
+
+def test_slow_server() -> None:
+    """
+    A server that has answered one wait is not taken for dead by those that are still in the queue.
+    """
+    fleet = Fleet(60, "forbids")
+    fleet.approved_at = dict.fromkeys(fleet.ids, 0.0)
+
+    verdicts = fleet.wait_for_all(start=lambda request: asyncio.get_running_loop().call_later(4, request))
+
+    assert all(is_approved for is_approved, _ in verdicts.values())
+    assert max(at for _, at in verdicts.values()) == pytest.approx(4 + 12 * 4, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("answered_until", "patience"),
+    [(0, 30), (100, 600)],
+)
+def test_retry_after_longer_than_patience(answered_until: float, patience: float) -> None:
+    """
+    A server that asks for an hour is asked once more when patience ends, and then believed.
+    """
+    server = ScriptedServer(lambda t: instance("Suspended") if t < answered_until else unavailable(3600))
+
+    assert wait(server, timeout=7200.0).problem == "503 from the server"
+    first, last = (at for at, _ in server.asked if at >= answered_until)
+    assert first + patience <= last < first + patience + 3
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -320,6 +370,93 @@ def test_reports_an_outage() -> None:
 
     assert heard[:2] == ["Suspended", "Suspended; no answer for 0 s"]
     assert "Suspended" in heard[2:]
+
+
+def roles(*names: str) -> WorkflowDefinition:
+    signal = {"SignalName": "ApprovalStatus", "Roles": [{"RoleId": "7", "RoleName": name} for name in names]}
+    return WorkflowDefinition.model_validate({"Steps": [{"UniqueName": "RequireApproval1", "Signals": [signal]}]})
+
+
+@pytest.mark.parametrize(
+    ("definition", "who"),
+    [
+        (roles("PKI Administrators"), "; PKI Administrators can approve"),
+        (roles("PKI", "Security"), "; PKI or Security can approve"),
+        (roles("PKI", "S" * 99, "C", "D", "PKI"), f"; PKI or {'S' * 29}… or 2 more can approve"),
+        (roles(), ""),
+        (ForbiddenError("403", status_code=403), ""),
+        (unavailable(), ""),
+    ],
+)
+def test_reports_who_can_approve(definition: WorkflowDefinition | Exception, who: str) -> None:
+    """
+    Who can approve is told with the step while a signal lacks, where the definition can be read; it is asked for once.
+    """
+    step = {
+        "CurrentStepUniqueName": "RequireApproval1",
+        "Definition": {"Id": "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94", "Version": 4},
+    }
+
+    def answer(t: float) -> Instance:
+        received = [t > 50, False] if t < 100 else [True, True]
+        return instance("Suspended", minute=int(t), Signals=[{"SignalReceived": one} for one in received], **step)
+
+    server = ScriptedServer(answer)
+    server.definition = definition
+    heard: list[str] = []
+
+    wait(server, timeout=200.0, report=heard.append)
+
+    assert f'Suspended at "RequireApproval1", 0 of 2 signals{who}' == heard[0]
+    assert f'Suspended at "RequireApproval1", 1 of 2 signals{who}' in heard
+    assert "Keyfactor moves it on" in heard[-1]
+    assert "can approve" not in heard[-1]
+    assert [("22222222-9d1b-4b7e-8a60-3f5e2d7c1b94", 4)] == server.defined
+
+
+def test_one_look_does_not_ask_who_can_approve() -> None:
+    """
+    A wait of one look, as in preview, has nobody to tell.
+    """
+    server = ScriptedServer(
+        lambda _: instance("Suspended", CurrentStepUniqueName="RequireApproval1", Signals=[{"SignalReceived": False}])
+    )
+
+    wait(server, timeout=0.0)
+
+    assert [] == server.defined
+
+
+def test_a_slow_definition_does_not_hold_up_the_wait() -> None:
+    """
+    A definition that does not come is not waited for: the looks keep to their time.
+    """
+    server = ScriptedServer(
+        lambda t: instance(
+            "Complete" if t > 20 else "Suspended",
+            CurrentStepUniqueName="RequireApproval1",
+            Signals=[{"SignalReceived": False}],
+        )
+    )
+    heard: list[str] = []
+
+    sent = itertools.count(1)
+
+    def start(request: Callable[[], None]) -> None:
+        if next(sent) != 2:  # the definition, after the first look
+            request()
+
+    async def run() -> tuple[Verdict, float]:
+        watcher = Watcher(server, luck=lambda: 0.0, start=start)
+        verdict = await watcher.wait(ID, timeout=100.0, report=heard.append)
+        return verdict, asyncio.get_running_loop().time()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        verdict, ended = runner.run(run())
+
+    assert (True, 'Suspended at "RequireApproval1", 0 of 1 signals') == (verdict.is_approved, heard[0])
+    assert 20 < ended < 23
+    assert [2, 2] == [round(pause) for pause in server.pauses[:2]]
 
 
 def successor(row_id: str, *, minute: int, title: str = "enrolls", **fields: Any) -> InstanceSummary:
@@ -475,13 +612,15 @@ class Fleet(ScriptedServer):
         rows: list[InstanceSummary] = [self.now_of(instance_id) for instance_id in wanted]
         return rows[:limit]
 
-    def wait_for_all(self, timeout: float = 3600.0) -> dict[str, tuple[bool, float]]:
+    def wait_for_all(
+        self, timeout: float = 3600.0, *, start: Callable[[Callable[[], None]], Any] = lambda request: request()
+    ) -> dict[str, tuple[bool, float]]:
         async def one(watcher: Watcher, instance_id: str) -> tuple[bool, float]:
             verdict = await watcher.wait(instance_id, timeout=timeout)
             return verdict.is_approved, asyncio.get_running_loop().time()
 
         async def run() -> list[tuple[bool, float]]:
-            watcher = Watcher(self, luck=lambda: 0.0, start=lambda request: request())
+            watcher = Watcher(self, luck=lambda: 0.0, start=start)
             return await asyncio.gather(*(one(watcher, instance_id) for instance_id in self.ids))
 
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -617,6 +756,25 @@ def test_an_instance_that_leaves_the_list() -> None:
 
     assert verdicts[gone][1] < 20
     assert all(at == pytest.approx(100, abs=0.2) for id_, (_, at) in verdicts.items() if id_ != gone)
+
+
+def test_a_broken_list_of_an_instance_that_is_gone() -> None:
+    """
+    The GET that tells a broken list from a dead server is about one instance: its 404 is not the others' error.
+    """
+
+    class Hiding(Fleet):
+        def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
+            if instance_id == self.ids[0]:
+                raise NotFoundError("404", status_code=404)
+            return super().get_workflow_instance(instance_id, timeout=timeout)
+
+    fleet = Hiding(3, "broken")
+    fleet.approved_at = dict.fromkeys(fleet.ids, 0.0)
+
+    verdicts = fleet.wait_for_all()
+
+    assert [False, True, True] == [is_approved for is_approved, _ in verdicts.values()]
 
 
 def test_the_wall_clock_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
