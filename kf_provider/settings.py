@@ -33,7 +33,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from .errors import SettingsError
-from .models import canonical_status
+from .models import Status, canonical_status
 from .schedule import duration_seconds
 
 T = TypeVar("T")
@@ -211,7 +211,13 @@ def _status_names(value: object) -> object:
     if isinstance(value, Mapping):
         if not all(isinstance(word, str) and word.strip() for word in value.values()):
             raise ValueError("does not give a word for each number")
-        return {number: canonical_status(word) for number, word in value.items()}
+        named = {number: canonical_status(word) for number, word in value.items()}
+        if odd := next((word for word in named.values() if word not in set(Status)), None):
+            *words, last = Status
+            raise ValueError(
+                f"has the word {odd[:60]!r}, which is none of Keyfactor's: give {', '.join(words)} or {last}"
+            )
+        return named
     return value
 
 

@@ -86,7 +86,7 @@ def test_every_setting_in_the_configuration() -> None:
         "requestTimeout": "90s",
         "gates": "check",
         "outageSeconds": "10m",
-        "statusNames": '{"0": "running", "6": "Paused"}',
+        "statusNames": '{"0": "running", "6": "CANCELEDFORRESTART"}',
     }
     expected = Settings(
         hostname="kf.example.com:8443",
@@ -101,7 +101,7 @@ def test_every_setting_in_the_configuration() -> None:
         request_timeout=90.0,
         gates="check",
         outage_seconds=600.0,
-        status_names={0: "Running", 6: "Paused"},
+        status_names={0: "Running", 6: "CanceledForRestart"},
     )
 
     assert expected == load_settings(config)
@@ -352,6 +352,29 @@ def test_value_without_sense(field: str, value: object) -> None:
 
     assert message.startswith(field)
     assert message.isprintable()
+
+
+@pytest.mark.parametrize("value", ['{"0": "running", "1": "Approved"}', "0=running,1=Approved", {1: " Approved "}])
+def test_status_name_that_is_none(value: object) -> None:
+    """
+    A word that is none of Keyfactor's is refused here, with those that are, and not blamed on an instance later.
+    """
+    expected = (
+        "status_names (keyfactor:statusNames or KEYFACTOR_STATUS_NAMES) has the word 'Approved', which is none of"
+        " Keyfactor's: give Running, Suspended, Complete, Rejected, Failed or CanceledForRestart"
+    )
+
+    assert expected == refusal(**BASIC, status_names=value)
+
+
+def test_status_name_that_is_long() -> None:
+    """
+    Of a word that is none of Keyfactor's, little is quoted, and in one line.
+    """
+    message = refusal(**BASIC, status_names={1: "a\n" + "x" * 1000})
+
+    assert message.isprintable()
+    assert len(message) < 300
 
 
 def test_scopes_without_sense() -> None:
