@@ -422,7 +422,7 @@ def translation(foreign: Exception, server: str) -> RequestError:
     elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
         words = f"{words} ({system.strerror})"
     allowed = min(_DEADLINE.allowed, _LONGEST_CONNECT if isinstance(foreign, theirs.ConnectTimeout) else math.inf)
-    time_allowed = "the time allowed" if math.isinf(allowed) else f"{allowed:g} s"
+    time_allowed = "the time allowed" if math.isinf(allowed) else f"{max(round(allowed, 1), 0.1):g} s"
     return ours(f"{server}: {words.replace('{time}', time_allowed)}", is_transient=is_transient)
 
 

@@ -34,7 +34,7 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 from kf_provider.settings import Settings, load_settings
-from kf_provider.transport import LARGEST_BODY, translation
+from kf_provider.transport import LARGEST_BODY, Transport, translation
 
 from .loopback import CA, ID, STRANGER_CA, Loopback, Reply, running
 
@@ -631,6 +631,18 @@ def test_translation_of_the_system() -> None:
     )
 
     assert "s: no connection (Reset)" == str(translation(deep, "s"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [(37.3562, "37.4 s"), (60.0, "60 s"), (59.97, "60 s"), (0.3, "0.3 s"), (0.04, "0.1 s"), (1e9, "86400 s")],
+)
+def test_translation_of_a_timeout(seconds: float, says: str) -> None:
+    """
+    The time allowed is told in tenths of a second, and is never none at all.
+    """
+    with Transport(load_settings(hostname="h", access_token="t"), retries=0).within(seconds):
+        assert f"s: no answer in {says}" == str(translation(requests.Timeout(), "s"))
 
 
 def test_translation_of_a_certificate() -> None:
