@@ -240,7 +240,7 @@ class Client:
             return model.model_validate(value)
         except ValidationError as invalid:
             # Without the cause: pydantic's text is about our classes. Places only, the values may be secret.
-            places = ", ".join(sorted({".".join(map(str, error["loc"])) or "all of it" for error in invalid.errors()}))
+            places = ", ".join(sorted({_place(error["loc"]) or "all of it" for error in invalid.errors()}))
             raise UnusableAnswerError(f"{self.server} answered with {what} in an unknown form: {places}") from None
 
     def _refusal(self, answer: Answer, what: str, permission: str) -> StatusError:
@@ -286,6 +286,11 @@ class Client:
         code, message = (self._credentials.quoted(part or "") or None for part in (body.error_code, body.message))
         words = None if code or message else self._credentials.quoted(page_title(text) or text)
         return code and code[:_LONGEST_CODE], message, words
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    # pydantic names the branches of `int | str` as well, each in an error of its own; no field is called so.
+    return ".".join(str(part) for part in location if part not in ("int", "str"))
 
 
 def _search(query: str | None, conditions: Mapping[str, str | float | None]) -> str:

@@ -530,6 +530,16 @@ def test_unusable(server: Loopback, body: bytes, is_transient: bool, says: str) 
     assert says in str(caught)
 
 
+def test_unusable_fields(server: Loopback) -> None:
+    """
+    Each field of an unknown form is named once, as deep as it is, whatever forms it may have.
+    """
+    signals = [{"SignalName": "ApprovalStatus"}, {"SignalName": ["canary"]}]
+    caught = failure(server, Reply(INSTANCE | {"Status": ["canary"], "Signals": signals}))
+
+    assert str(caught).endswith(" in an unknown form: signals.1.signal_name, status")
+
+
 def test_byte_order_mark(server: Loopback, client: Client) -> None:
     """
     JSON behind a byte order mark is JSON.
