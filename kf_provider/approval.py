@@ -81,13 +81,19 @@ class ApprovalRecordProvider(ResourceProvider):
         """
         Ask the server itself, whatever the program says, and record the evidence of the approval; never the data.
 
-        A failure that may pass is ridden out for 30 seconds: an error here would be shown as a traceback.
+        What may pass is ridden out for 30 seconds, and an answer from before the approval for 6: the SDK shows an error
+        here with its traceback.
         """
         client = client_for(plugin_settings(self._config))
         instance_id = parse_instance_id(props.get("instance_id"))
         expect = props.get("expect") or {}
         follow_restarts = bool(props.get("follow_restarts"))
-        instance, lineage = ask_patiently(lambda: _verify(client, instance_id, expect, follow_restarts=follow_restarts))
+        try:
+            instance, lineage = ask_patiently(
+                lambda left: _verify(client, instance_id, expect, follow_restarts=follow_restarts, timeout=left)
+            )
+        except KeyfactorError as error:
+            raise NotApprovedError(str(error)) from None  # not with the tracebacks of its causes as well
         fields = outputs(instance, client.settings)
         evidence = {name: fields[name] for name in _COPIED}
         return CreateResult(
@@ -124,26 +130,27 @@ def _changes(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
 
 
 def _verify(
-    client: Client, instance_id: str, expect: Mapping[str, Any], *, follow_restarts: bool
+    client: Client, instance_id: str, expect: Mapping[str, Any], *, follow_restarts: bool, timeout: float
 ) -> tuple[Instance, list[str]]:
     """
     The approved instance by the server's own words, and the ids from the one that was asked for to this one.
 
     Raises NotApprovedError, or RequestError.
     """
-    instance = client.get_workflow_instance(instance_id)
+    instance = client.get_workflow_instance(instance_id, timeout=timeout)
     lineage = [instance_id]
     while follow_restarts and was_restarted(instance, client.settings.status_names):
-        successor = find_successor(client, instance)
+        successor = find_successor(client, instance, timeout=timeout)
         if not isinstance(successor, InstanceSummary):
             verdict = successor or Verdict(is_pending=True)
             break
-        instance = client.get_workflow_instance(successor.instance_id)
+        instance = client.get_workflow_instance(successor.instance_id, timeout=timeout)
         lineage.append(instance.instance_id)
     else:
         verdict = judge(instance, expect=expect, status_names=client.settings.status_names)
     if not verdict.is_approved:
-        raise NotApprovedError(verdict.problem or f"workflow instance {instance_id} is not approved yet")
+        problem = verdict.problem or f"workflow instance {instance_id} is not approved yet"
+        raise NotApprovedError(problem, is_transient=verdict.is_pending)
     return instance, lineage
 
 

@@ -23,7 +23,12 @@ from __future__ import annotations
 class KeyfactorError(Exception):
     """
     The base of all errors of this package; the message is one line, stands alone, and holds no secret.
+
+    `is_transient`: the same attempt may succeed later. `retry_after`: seconds that the server asks to be left alone.
     """
+
+    is_transient: bool = False
+    retry_after: float | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own way calls the class with `args` alone, which required keywords do not survive.
@@ -54,15 +59,17 @@ class SearchError(KeyfactorError, ValueError):
 
 class NotApprovedError(KeyfactorError):
     """
-    An approval is to be recorded that the server does not confirm; nothing was recorded.
+    An approval is to be recorded that the server does not confirm; nothing was recorded. Transient while it is pending.
     """
+
+    def __init__(self, message: str, *, is_transient: bool = False) -> None:
+        super().__init__(message)
+        self.is_transient = is_transient
 
 
 class RequestError(KeyfactorError):
     """
     A request did not bring what was asked.
-
-    `is_transient`: the same request may succeed later. `retry_after`: seconds that the server asks to be left alone.
     """
 
     def __init__(self, message: str, *, is_transient: bool = False, retry_after: float | None = None) -> None:

@@ -7,6 +7,7 @@ It knows nothing of waiting, nor of Pulumi. All times are in seconds.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,6 +24,8 @@ GATHER_SECONDS: Final = 0.05
 PAGE_SIZE: Final = 50  # how many ids one list request names
 SMALLER_PAGE_SIZE: Final = 20  # after a refusal: IIS refuses a query of over 2,048 bytes unless told otherwise
 LIST_FAILURES: Final = 3  # so many in a row, and one GET tells whether it is the server or its list
+
+_log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -69,6 +72,7 @@ class Looks:
         self._server = server
         self._start = start
         self._in_flight = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
+        self._reads = asyncio.Semaphore(REQUESTS_IN_FLIGHT - 1)  # a list need not queue behind hundreds of GETs
         self._page_size = PAGE_SIZE  # 1: each look is a GET
         self._list_failures = 0
         self._gathering: dict[str, _Look] = {}
@@ -81,18 +85,21 @@ class Looks:
         *,
         latest: InstanceSummary | None,
         is_whole: bool,
+        is_last: bool = False,
         timeout: float,  # noqa: ASYNC109 - each request's
     ) -> InstanceSummary:
         """
         The instance as it is now, asked for together with others; `latest` is what is known of it, and what is answered
         while nothing has changed.
 
-        Without `is_whole`, an instance that is Complete may come as the list's row. Raises RequestError.
+        Without `is_whole`, an instance that is Complete may come as the list's row. The last look at an instance trusts
+        no list, which may be a cache's. Raises RequestError.
         """
         if not self._gathering:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._send_gathered)
         look = self._gathering.setdefault(instance_id, _Look(latest, timeout))
         look.is_whole |= is_whole
+        look.is_last |= is_last
         return await asyncio.shield(look.answer)
 
     def _send_gathered(self) -> None:
@@ -125,6 +132,8 @@ class Looks:
             else:
                 unread.append(self._read(instance_id, look))
         await asyncio.gather(*unread)
+        if len(looks) > 1 and not rows and not any(look.answer.exception() for look in looks.values()):
+            self._shrink_pages(1, "the list does not show what is there")
 
     async def _list(self, looks: Mapping[str, _Look]) -> dict[str, InstanceSummary] | None:
         """
@@ -138,19 +147,24 @@ class Looks:
         except RequestError as error:
             if not error.is_transient:
                 is_too_long = len(looks) > SMALLER_PAGE_SIZE and not isinstance(error, ForbiddenError)
-                self._page_size = min(self._page_size, SMALLER_PAGE_SIZE if is_too_long else 1)
+                self._shrink_pages(SMALLER_PAGE_SIZE if is_too_long else 1, str(error))
                 return None
             self._list_failures += 1
             if self._list_failures % LIST_FAILURES or await self._is_down(next(iter(looks)), timeout):
                 raise
-            self._page_size = 1
+            self._shrink_pages(1, str(error))
             return None
         self._list_failures = 0
         if any(row.instance_id not in looks for row in rows):
-            self._page_size = 1  # the query was ignored
+            self._shrink_pages(1, "the list ignores the query")
             return None
         self.seen.update(row.instance_id for row in rows)
         return {row.instance_id: row for row in rows}
+
+    def _shrink_pages(self, size: int, why: str) -> None:
+        if size < self._page_size:
+            self._page_size = size
+            _log.debug("%s: one request for %d instances from now on: %s", self._server.settings.server, size, why)
 
     async def _is_down(self, instance_id: str, timeout: float) -> bool:  # noqa: ASYNC109 - the request's
         """
@@ -171,12 +185,15 @@ class Looks:
         if look.latest is None:
             status = status_word(row.status, self._server.settings.status_names)
             return row if status == Status.COMPLETE and not look.is_whole else None
-        return None if _has_changed(row, look.latest) else look.latest
+        # Signals and data are not in the row, but each signal sets LastModified (reference 10.3, table 659).
+        is_same = (row.status, row.last_modified) == (look.latest.status, look.latest.last_modified)
+        return look.latest if is_same and not look.is_last else None
 
     async def _read(self, instance_id: str, look: _Look) -> None:
         ask = partial(self._server.get_workflow_instance, instance_id, timeout=look.timeout)
         try:
-            instance = await self.call(ask)
+            async with self._reads:
+                instance = await self.call(ask)
         except Exception as error:  # as above
             look.fail(error)
         else:
@@ -244,17 +261,9 @@ class _Look:
     def __init__(self, latest: InstanceSummary | None, timeout: float) -> None:
         self.latest = latest
         self.timeout = timeout
-        self.is_whole = False
+        self.is_whole = self.is_last = False
         self.answer: asyncio.Future[InstanceSummary] = asyncio.get_running_loop().create_future()
 
     def fail(self, error: Exception) -> None:
         self.answer.set_exception(error)
         self.answer.exception()  # its waits may have been cancelled
-
-
-def _has_changed(row: InstanceSummary, latest: InstanceSummary) -> bool:
-    # Signals and data are not in the row, but each signal sets LastModified (reference 10.3, table 659).
-    # Command 24 and 25 leave it out of both until the first change.
-    if row.last_modified == latest.last_modified:
-        return row.status != latest.status
-    return row.last_modified is None or latest.last_modified is None or row.last_modified > latest.last_modified

@@ -12,6 +12,7 @@ from typing import Final
 
 from .models import Instance, InstanceSummary, Signal, Status, canonical_status
 
+LONGEST_STEP: Final = 40  # characters of its name in a row
 EXPECTABLE: Final = tuple(Instance.model_fields)
 
 # What is kept where a value is missing: `None` itself is what a JSON null is read as.
@@ -52,6 +53,7 @@ def judge(
     """
     status = status_word(instance.status, status_names)
     where = f' at "{step}"' if (step := _step(instance)) else ""
+    why = f": {instance.status_message[:200]}" if instance.status_message else ""
     match status:
         case Status.COMPLETE:
             unmet = unmet_expectation(instance, expect or {})
@@ -59,12 +61,11 @@ def judge(
         case Status.RUNNING | Status.SUSPENDED:
             return Verdict(instance=instance, is_pending=True)
         case Status.REJECTED:
-            return _problem(instance, f"{_rejection(instance)}{where}; start a new request and pass its id")
+            return _problem(instance, f"{_rejection(instance)}{where}{why}; start a new request and pass its id")
         case Status.FAILED:
-            why = f": {instance.status_message}" if instance.status_message else ""
             return _problem(
                 instance,
-                f"is Failed{where}{why[:200]}; restart it in Keyfactor, or start a new request, and pass the new id",
+                f"is Failed{where}{why}; restart it in Keyfactor, or start a new request, and pass the new id",
             )
         case Status.CANCELED_FOR_RESTART:
             return _problem(
@@ -114,7 +115,7 @@ def progress(instance: InstanceSummary, status_names: Mapping[int, str] | None =
     """
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
     """
-    step = _step(instance)
+    step = shortened(_step(instance) or "", LONGEST_STEP)
     status = status_word(instance.status, status_names)
     text = f'{status} at "{step}"' if step else str(status)
     signals = _signals(instance)
@@ -126,6 +127,14 @@ def progress(instance: InstanceSummary, status_names: Mapping[int, str] | None =
         # Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
         return f"{text}, all signals received: Keyfactor moves it on, by its daily job at the latest"
     return f"{text}, {received} of {wanted} signals"
+
+
+def shortened(text: str, longest: int) -> str:
+    """
+    The text in one line of at most so many characters.
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def unmet_expectation(instance: InstanceSummary, expect: Mapping[str, object]) -> str | None:

@@ -19,15 +19,24 @@ from functools import partial
 from typing import Final, TypeVar
 
 from .client import Client
-from .errors import ForbiddenError, KeyfactorError, NoAnswerError, NotFoundError, RequestError
+from .errors import (
+    ForbiddenError,
+    KeyfactorError,
+    NoAnswerError,
+    NotApprovedError,
+    NotFoundError,
+    RequestError,
+    StatusError,
+)
 from .looks import Looks, Server, start_daemon
 from .models import InstanceSummary
-from .schedule import heartbeat_interval, next_look, spoken
+from .schedule import SHORTEST_INTERVAL, heartbeat_interval, next_look, spoken
 from .settings import Settings
-from .verdict import Verdict, judge, progress, waits_for_people, was_restarted
+from .verdict import Verdict, judge, progress, shortened, waits_for_people, was_restarted
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
+STALE_SECONDS: Final = 6.0
 SHORTEST_REQUEST_TIMEOUT: Final = 10.0
 
 LONGEST_ROLE: Final = 30  # characters of its name
@@ -76,13 +85,20 @@ class Watcher:
         wait = _Wait(self._server.settings, started=now(), timeout=timeout, may_be_new=may_be_new)
         while True:
             asked = now()
+            is_last = asked >= wait.deadline
             patience = min(self._server.settings.request_timeout, max(wait.deadline - asked, SHORTEST_REQUEST_TIMEOUT))
             silence = max(wait.silence_ends - asked, TICK_SECONDS)
             if not self._looks.has_answered:
                 patience = min(patience, silence, SHORTEST_REQUEST_TIMEOUT)
             retry_after = None
             try:
-                look = self._looks.look(instance_id, latest=wait.latest, is_whole=bool(expect), timeout=patience)
+                look = self._looks.look(
+                    instance_id,
+                    latest=wait.latest,
+                    is_whole=bool(expect),
+                    is_last=is_last,
+                    timeout=patience,
+                )
                 instance = await self._unless_silent(look, silence)
                 verdict = wait.answered(instance, expect=expect)
                 # The latest, not this answer: a stale one may be from before the restart.
@@ -97,11 +113,13 @@ class Watcher:
                     verdict = successor or Verdict(instance=latest, is_pending=True)
             except RequestError as error:
                 wait.was_seen |= instance_id in self._looks.seen
-                verdict = wait.failed(error, now(), has_answered=self._looks.has_answered)
+                verdict = wait.failed(error, now(), is_last=is_last, has_answered=self._looks.has_answered)
                 retry_after = error.retry_after
             except KeyfactorError as error:
                 verdict = Verdict(problem=str(error))
-            if not verdict.is_pending or now() >= wait.deadline:
+            if verdict.is_approved and wait.has_told:
+                report(f"Complete, after {spoken(now() - wait.started)}")
+            if not verdict.is_pending or is_last:
                 return verdict
             due = self._due(asked, wait, retry_after)
             approvers = await self._approvers(wait.latest, within=min(due - now(), TICK_SECONDS))
@@ -141,12 +159,16 @@ class Watcher:
         When to look again: on a tick, never before the server wants it, and when patience ends at the latest.
         """
         now = asyncio.get_running_loop().time()
-        due = asked + next_look(asked - wait.started, left=math.inf, luck=self._luck)
+        # From now: a server that keeps its looks waiting is left alone for as long as another.
+        due = now + next_look(asked - wait.started, left=math.inf, luck=self._luck)
+        earliest = max(asked + SHORTEST_INTERVAL, now)
         if retry_after is not None:
-            due = max(due, min(now + retry_after, wait.patience_ends))
-        # A hair before a tick is that tick: the last look began a hair late.
-        ticks = math.ceil((due - self._phase) / TICK_SECONDS - 0.05)
-        return min(max(ticks * TICK_SECONDS + self._phase, now), wait.deadline)
+            earliest = max(earliest, min(now + retry_after, wait.patience_ends))
+        tick = max(round(self._ticks(due)), math.ceil(self._ticks(earliest) - 0.05))  # a hair late is on time
+        return min(tick * TICK_SECONDS + self._phase, wait.deadline)
+
+    def _ticks(self, moment: float) -> float:
+        return (moment - self._phase) / TICK_SECONDS
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """
@@ -179,6 +201,8 @@ class _Wait:
         self._trouble = None
         if self.latest is None or not _is_older(instance, self.latest):
             self.latest = instance
+        else:
+            self._trouble = "the server answers with an older state, which is ignored"
         return judge(self.latest, expect=expect, status_names=self._settings.status_names)
 
     @property
@@ -188,7 +212,7 @@ class _Wait:
         """
         return min(self.started + FIRST_ANSWER_SECONDS, max(self.deadline, self.started + SHORTEST_REQUEST_TIMEOUT))
 
-    def failed(self, error: RequestError, now: float, *, has_answered: bool) -> Verdict:
+    def failed(self, error: RequestError, now: float, *, is_last: bool, has_answered: bool) -> Verdict:
         """
         Pending while the failure may pass, the error itself when it will not or has lasted too long.
         """
@@ -199,10 +223,11 @@ class _Wait:
             may_pass = self.was_seen or self._may_be_new
             self.patience_ends = since + NOT_FOUND_GRACE_SECONDS
         else:
-            may_pass = error.is_transient
+            # A page of maintenance, or one poll that went elsewhere, does not end a wait that went well.
+            may_pass = error.is_transient or (self.was_seen and not isinstance(error, StatusError))
             self.patience_ends = since + self._settings.outage_seconds if has_answered else self.silence_ends
-        self._trouble = f"{what} for {spoken(now - since)}"
-        if may_pass and now < min(self.patience_ends, self.deadline):
+        self._trouble = _reason(error) + (f", for {spoken(now - since)}" if now - since >= 1 else "")
+        if may_pass and now < self.patience_ends and not is_last:
             return Verdict(instance=self.latest, is_pending=True)
         text = str(error)
         if self.was_seen and isinstance(error, ForbiddenError | NotFoundError):
@@ -212,6 +237,10 @@ class _Wait:
                 "/workflows/instances/read/)"
             )
         return Verdict(instance=self.latest, problem=text)
+
+    @property
+    def has_told(self) -> bool:
+        return self._told is not None
 
     def news(self, now: float, *, approvers: tuple[str, ...], next_look_in: float) -> str | None:
         """
@@ -232,31 +261,44 @@ class _Wait:
         return f"{standing}, for {spoken(now - self.started)}; next look in {spoken(math.ceil(next_look_in))}"
 
 
+def _reason(error: RequestError) -> str:
+    """
+    What is wrong with the server, in a few words.
+    """
+    if isinstance(error, NotFoundError):
+        return "not found"
+    if isinstance(error, StatusError):
+        return f"the server answers {error.status_code}"
+    return "no answer" if isinstance(error, NoAnswerError) else "no usable answer"
+
+
 def _who(approvers: tuple[str, ...]) -> str:
     """
     Who can approve, in a few words: the row of a terminal is one line.
     """
     if not approvers:
         return ""
-    named = [role if len(role) <= LONGEST_ROLE else f"{role[: LONGEST_ROLE - 1]}…" for role in approvers[:2]]
+    named = [shortened(role, LONGEST_ROLE) for role in approvers[:2]]
     more = [f"{len(approvers) - 2} more"] if len(approvers) > 2 else []
     return f"; {' or '.join(named + more)} can approve"
 
 
-def ask_patiently(ask: Callable[[], Result]) -> Result:
+def ask_patiently(ask: Callable[[float], Result]) -> Result:
     """
-    Ask where no event loop runs, and again while a failure may pass: for 30 seconds at most.
+    Ask where no event loop runs, and again while a failure may pass: for 30 seconds at most, and for 6 when the answer
+    is that an approval is still pending, which may be from before it.
 
-    Blocks. Raises KeyfactorError: what is final at once, what lasts at the end.
+    `ask` is given the seconds that are left. Blocks. Raises KeyfactorError: what is final at once, what lasts at the
+    end.
     """
-    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+    begun = time.monotonic()
     while True:
         try:
-            return ask()
-        except RequestError as error:
-            left = deadline - time.monotonic()
+            return ask(begun + FIRST_ANSWER_SECONDS - time.monotonic())
+        except (RequestError, NotApprovedError) as error:
+            patience = STALE_SECONDS if isinstance(error, NotApprovedError) else FIRST_ANSWER_SECONDS
             pause = next_look(0, left=math.inf, luck=random.random(), retry_after=error.retry_after)  # noqa: S311 - spread
-            if not error.is_transient or pause >= left:
+            if not error.is_transient or time.monotonic() + pause >= begun + patience:
                 raise
         time.sleep(pause)
 

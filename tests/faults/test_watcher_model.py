@@ -34,6 +34,7 @@ OUTAGE_SECONDS: Final = 600.0
 ONE_LOOK_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 60.0
 HAIR: Final = 0.01
+GETS_IN_FLIGHT: Final = 4  # and a list
 SHORTEST_GAP: Final = 1.85  # two seconds, less a hair: a look may begin a little late, and the next be on its tick
 REFUSED: Final = {"Rejected", "Failed"}
 
@@ -184,6 +185,7 @@ class Model(RuleBasedStateMachine):
         self.waits: list[Wait] = []
         self.unjudged: list[Wait] = []
         self.ids: list[str] = []
+        self.successors: set[str] = set()
         self.final_since: dict[str, float] = {}
         self.calm_since = 0.0
         self.slowest = 0.0
@@ -225,7 +227,11 @@ class Model(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 200))
     def restart(self, which: int) -> None:
-        self.act(which, lambda id_: self.ids.append(str(self.server.machine.restart(id_, by="me").id)))
+        def restart(id_: UUID) -> None:
+            self.ids.append(str(self.server.machine.restart(id_, by="me").id))
+            self.successors.add(self.ids[-1])
+
+        self.act(which, restart)
 
     def act(self, which: int, action: Callable[[UUID], object]) -> None:
         try:
@@ -372,7 +378,7 @@ class Model(RuleBasedStateMachine):
         """
         The requests that may follow a deadline: list, look, look and search, in a queue with those of other waits.
         """
-        queue = 1 + len(self.waits) / 5
+        queue = 1 + len(self.waits) / GETS_IN_FLIGHT
         return 0.1 + 4 * queue * self.slowest
 
     def note_final(self) -> None:
@@ -406,7 +412,7 @@ class Model(RuleBasedStateMachine):
 
     def leaves_alone(self, asked: Asked, instance_id: str, *, alone_wait: Wait) -> None:
         # Behind others in a queue, a request begins later than its wait has asked for it.
-        queue = self.slowest * len(self.waits) / 5
+        queue = self.slowest * len(self.waits) / GETS_IN_FLIGHT
         since = asked.begun - max(SHORTEST_GAP - queue, 0.0)
         recent = itertools.takewhile(lambda one: one.ended > since - 0.1, reversed(self.server.log))
         before = [
@@ -428,7 +434,8 @@ class Model(RuleBasedStateMachine):
         seen: dict[str, int] = {}
         for wait in self.waits:
             seen[wait.instance_id] = seen.get(wait.instance_id, 0) + (2 if wait.follows else 1)
-        return {instance_id for instance_id, count in seen.items() if count == 1}
+        # A wait for what was restarted may have come to a successor as well.
+        return {instance_id for instance_id, count in seen.items() if count == 1} - self.successors
 
     def wait_for(self, instance_id: str) -> Wait:
         return next(wait for wait in self.waits if wait.instance_id == instance_id)

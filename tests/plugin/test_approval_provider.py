@@ -12,7 +12,7 @@ import pytest
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from kf_provider.approval import ApprovalRecordProvider
-from kf_provider.sandbox import Sandbox
+from kf_provider.sandbox import FaultKind, FaultRule, Sandbox
 
 from .conftest import UNKNOWN, Plugin, config_of
 
@@ -189,6 +189,35 @@ def test_create_rides_out_what_passes(connected: Plugin, server: Sandbox) -> Non
 
     assert id_ == connected.create({"instance_id": id_})[0]
     assert [500, 429, 200] == [record.status for record in server.journal()]
+
+
+def test_create_rides_out_a_stale_answer(connected: Plugin, server: Sandbox) -> None:
+    """
+    An answer from before the approval, which the program has seen, does not end the run.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(id_)
+    server.add_fault(FaultRule(kind=FaultKind.STALE, times=1))
+
+    _, record = connected.create({"instance_id": id_})
+
+    assert "Complete" == record["status"]
+
+
+def test_create_fails_with_one_traceback(connected: Plugin, server: Sandbox) -> None:
+    """
+    The SDK shows what create raises with its traceback: it is ours alone, without those of its causes.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.add_fault(FaultRule(kind=FaultKind.HTML))
+
+    with pytest.raises(grpc.RpcError) as failed:
+        connected.create({"instance_id": id_})
+
+    text = failed.value.details()
+    assert "NotApprovedError" in text
+    assert 1 == text.count("Traceback")
+    assert "urllib3" not in text
 
 
 def test_create_follows_a_restart(connected: Plugin, server: Sandbox) -> None:

@@ -21,7 +21,13 @@ def instance(**fields: Any) -> Instance:
 @pytest.mark.parametrize(
     ("status", "problem"),
     [
-        ("Rejected", f'workflow instance {ID} is Rejected at "Manager approval"; start a new request and pass its id'),
+        (
+            "Rejected",
+            (
+                f'workflow instance {ID} is Rejected at "Manager approval": CA is down; '
+                "start a new request and pass its id"
+            ),
+        ),
         (
             "Failed",
             (
