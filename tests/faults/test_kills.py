@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import pytest
 
-from kf_provider.sandbox import Endpoint, Sandbox
+from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
 from tests.engine.conftest import Stack, wait_until
 
 from .conftest import IS_FULL
@@ -160,3 +160,60 @@ def test_kill(new_stack: NewStack, server: Sandbox, seed: int) -> None:
         f"recorded {len(recorded(state))}, pending {pending}, lock {left_lock}, plugin left {bool(left_plugin)}, "
         f"requests {len(asked)} + {len(server.journal()) - len(asked)}, ended {killed.seconds - moment:.1f} s after"
     )
+
+
+@pytest.mark.parametrize(("victim", "operations"), [("group", ["creating"]), ("plugin", [])])
+def test_kill_while_an_approval_is_recorded(
+    new_stack: NewStack, server: Sandbox, victim: str, operations: list[str]
+) -> None:
+    """
+    The next update succeeds without refresh; what a killed CLI leaves in the state is a warning, until a refresh with
+    --clear-pending-creates.
+    """
+    done = server.start_enrollment(subject="CN=done.example.com", approvals=0)
+    server.add_fault(FaultRule(kind=FaultKind.SLOW_BODY, delay_seconds=0, times=1))  # the program's look
+    server.add_fault(FaultRule(kind=FaultKind.HANG, times=1))  # the provider's own
+    program = """
+        approval = kf.WorkflowApproval("done", "{0}")
+        pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
+    """
+    stack = new_stack(program.format(done), server.environment())
+
+    update = stack.start("up", "--yes", "--skip-preview")
+    server.wait_for_journal(lambda asked: any(record.fault == FaultKind.HANG for record in asked), timeout=30)
+    assert "/pulumirpc.ResourceProvider/Create" in [call["method"] for call in stack.grpc()]
+    assert kill(stack, update, victim, signal.SIGKILL)
+    killed = stack.end(update, within=SLOWEST_END)
+
+    assert killed.code != 0, killed
+    assert [record.status for record in server.journal()] == [200, None]
+    state = checkpoint(stack)
+    assert recorded(state) == set()
+    assert [entry["type"] for entry in state.get("pending_operations") or []] == operations
+    assert bool(locks(stack)) == (victim == "group")
+    if victim == "group":
+        assert stack.run("cancel", "--yes").code == 0
+
+    again = stack.up()
+
+    # The engine starts a plugin in a group of its own: the group's kill spares it, and it stays, as in `test_kill`.
+    for pid in stack.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert again.code == 0, again
+    assert ("with 1 pending operations from previous deployment" in again.text) == (victim == "group"), again
+    state = checkpoint(stack)
+    assert recorded(state) == {done}
+    assert any(resource["urn"].endswith("Stash::after") for resource in state["resources"])
+    assert [entry["type"] for entry in state.get("pending_operations") or []] == operations
+
+    refreshed = stack.refresh("--clear-pending-creates")
+
+    assert refreshed.code == 0, refreshed
+    assert stack.resource("after") is not None  # which looks for pending operations too
+    last = stack.up("--expect-no-changes")
+    assert last.code == 0, last
+    assert "pending operations" not in last.text, last
+    asked = server.journal()
+    assert all(record.method == "GET" and record.endpoint is Endpoint.GET for record in asked)
+    assert [record.status for record in asked] == [200, None, 200, 200, 200]
