@@ -96,8 +96,14 @@ def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pen
 @pytest.mark.parametrize(
     ("act", "text"),
     [
-        ("deny", 'is Rejected by an approver at "Manager approval"; start a new request and pass its id'),
-        ("stop", 'is Rejected, stopped before anyone answered, at "Manager approval"; start a new request'),
+        (
+            "deny",
+            'is Rejected by an approver at "Manager approval": denied by KEYEXAMPLE\\approver1; start a new request',
+        ),
+        (
+            "stop",
+            'is Rejected, stopped before anyone answered, at "Manager approval": stopped by KEYEXAMPLE\\operator; ',
+        ),
         ("fail", 'is Failed at "Manager approval"; restart it in Keyfactor, or start a new request'),
         ("restart", "was restarted in Keyfactor, and a restart gets a new id; pass that id, or set follow_restarts"),
         ("forbid", "0xA0140002"),
@@ -233,7 +239,7 @@ def test_outage_while_waiting(new_stack: NewStack, server: Sandbox, pending: str
     update = stack.start("up", "--yes", "--skip-preview")
     stack.wait_for("Suspended")
     server.outage = True
-    stack.wait_for("no answer for")
+    stack.wait_for("; no answer\n")
     server.outage = False
     server.approve(pending)
 
