@@ -271,7 +271,7 @@ def measure_gates(python: Path | None) -> list[dict[str, object]]:
         fleet = Fleet(approved_at)
         delays = fleet.wait_for_all(seed=1)
         lists, reads = _by_tick(fleet.lists), _by_tick(fleet.reads)
-        first = reads.pop(0.0)
+        first = reads.pop(min(reads))  # each is read once, for its signals
         if count > 1:
             _check(fleet, delays, lists, reads)
         spread = Fleet(approved_at)
