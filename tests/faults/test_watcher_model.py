@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -455,7 +456,7 @@ class Model(RuleBasedStateMachine):
             self.runner.close()
 
 
-TestModel = Model.TestCase
+TestModel = pytest.mark.timeout(1800)(Model.TestCase)  # minutes on a busy machine
 TestModel.settings = settings(
     max_examples=1000 if IS_FULL else 120,
     stateful_step_count=40,
