@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class Server(Protocol):
-    """What a watcher asks of a client. Both calls block, and raise KeyfactorError."""
+    """What a watcher asks of a client. The calls block, and raise KeyfactorError."""
 
     @property
     def settings(self) -> Settings: ...
@@ -85,7 +85,7 @@ class Looks:
         *,
         latest: InstanceSummary | None,
         is_whole: bool,
-        is_last: bool = False,
+        is_last: bool,
         timeout: float,  # noqa: ASYNC109 - each request's
     ) -> InstanceSummary:
         """

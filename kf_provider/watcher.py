@@ -30,7 +30,7 @@ from .errors import (
 )
 from .looks import Looks, Server, start_daemon
 from .models import InstanceSummary
-from .schedule import SHORTEST_INTERVAL, heartbeat_interval, next_look, spoken
+from .schedule import SHORTEST_INTERVAL, heartbeat_interval, next_look, poll_interval, spoken
 from .settings import Settings
 from .verdict import Verdict, judge, progress, shortened, waits_for_people, was_restarted
 
@@ -160,7 +160,7 @@ class Watcher:
         """
         now = asyncio.get_running_loop().time()
         # From now: a server that keeps its looks waiting is left alone for as long as another.
-        due = now + next_look(asked - wait.started, left=math.inf, luck=self._luck)
+        due = now + poll_interval(asked - wait.started, luck=self._luck)
         earliest = max(asked + SHORTEST_INTERVAL, now)
         if retry_after is not None:
             earliest = max(earliest, min(now + retry_after, wait.patience_ends))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kf_provider.sandbox import Sandbox
+from kf_provider.sandbox import Endpoint, Sandbox
 
 from .conftest import Stack, wait_until
 
@@ -259,7 +259,10 @@ threads = [threading.Thread(target=run, args=pair) for pair in (("one", "{pendin
         text=True,
     )
     server.wait_for_journal(
-        lambda records: {pending, other} <= {str(record.instance_id) for record in records} and len(records) > 6,
+        lambda records: (
+            {str(record.instance_id) for record in records if record.endpoint is Endpoint.GET} == {pending, other}
+            and len(records) > 6
+        ),
         timeout=60,
     )
 

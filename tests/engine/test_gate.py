@@ -98,11 +98,17 @@ def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pen
     [
         (
             "deny",
-            'is Rejected by an approver at "Manager approval": denied by KEYEXAMPLE\\approver1; start a new request',
+            (
+                'is Rejected by an approver at "Manager approval": denied by KEYEXAMPLE\\approver1; '
+                "start a new request and pass its id"
+            ),
         ),
         (
             "stop",
-            'is Rejected, stopped before anyone answered, at "Manager approval": stopped by KEYEXAMPLE\\operator; ',
+            (
+                'is Rejected, stopped before anyone answered, at "Manager approval": stopped by KEYEXAMPLE\\operator; '
+                "start a new request"
+            ),
         ),
         ("fail", 'is Failed at "Manager approval"; restart it in Keyfactor, or start a new request'),
         ("restart", "was restarted in Keyfactor, and a restart gets a new id; pass that id, or set follow_restarts"),
