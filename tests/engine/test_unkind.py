@@ -46,6 +46,7 @@ def test_passing_faults(new_stack: NewStack, seed: int) -> None:
         run = stack.end(update)
 
         assert run.code != 0
+        assert stack.resource("after-bad") is None
         assert f"workflow instance {bad} is Rejected" in run.text
         assert "Traceback" not in run.text, run
         for secret in ("canary", server.password):
