@@ -7,30 +7,24 @@ venv of their own; peers in Go are their loops, written down here.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
 from kf_provider.looks import PAGE_SIZE
-from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
-from kf_provider.settings import Settings
-from kf_provider.watcher import Watcher
-from tests.unit.test_watcher import VirtualLoop
+from tests.virtual import Fleet
 
 from .machine import table
 
@@ -40,7 +34,6 @@ GATES = (1, 20, 300, 1000)
 GATES_WAIT = 3600.0
 SEEDS = range(5)  # both we and google-api-core draw lots
 PEERS = Path(__file__).parent / "peers"
-START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -74,67 +67,22 @@ class Poller:
         return fmean(means), worst
 
 
-class Fleet:
+def fleet_of(approved_at: Sequence[float]) -> Fleet:
     """
-    A server with many instances on the virtual clock, each approved at its time.
+    A server with an instance for each time, approved then.
     """
-
-    def __init__(self, approved_at: Sequence[float]) -> None:
-        self.settings = Settings(hostname="keyfactor.example.com", username="u", password="p")
-        self.approved_at = {f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94": at for n, at in enumerate(approved_at)}
-        self.reads: list[float] = []
-        self.lists: list[float] = []
-
-    def _instance(self, instance_id: str) -> Instance:
-        is_approved = _now() >= self.approved_at[instance_id]
-        changed = START + timedelta(seconds=self.approved_at[instance_id]) if is_approved else START
-        return Instance.model_validate(
-            {
-                "Id": instance_id,
-                "Status": "Complete" if is_approved else "Suspended",
-                "LastModified": changed.isoformat(),
-            }
-        )
-
-    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
-        del timeout
-        self.reads.append(_now())
-        return self._instance(instance_id)
-
-    def list_workflow_instances(
-        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
-    ) -> list[InstanceSummary]:
-        del limit, timeout
-        self.lists.append(_now())
-        return [self._instance(found) for found in re.findall(r'Id -eq "([^"]+)"', query or "")]
-
-    def get_workflow_definition(
-        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
-    ) -> WorkflowDefinition:
-        raise NotImplementedError  # these instances have none
-
-    def wait_for_all(self, *, seed: int, start_within: float = 0.0) -> list[float]:
-        """
-        One gate for each instance, started in turn within some seconds; how late each approval is seen.
-        """
-        luck = random.Random(seed).random
-
-        async def one(watcher: Watcher, number: int, instance_id: str) -> float:
-            await asyncio.sleep(start_within * number / len(self.approved_at))
-            verdict = await watcher.wait(instance_id, timeout=math.inf)
-            assert verdict.is_approved
-            return _now() - self.approved_at[instance_id]
-
-        async def run() -> list[float]:
-            watcher = Watcher(self, luck=luck, start=lambda request: request())
-            return await asyncio.gather(*(one(watcher, n, id_) for n, id_ in enumerate(self.approved_at)))
-
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            return runner.run(run())
+    fleet = Fleet(len(approved_at))
+    fleet.approved_at = dict(zip(fleet.ids, approved_at, strict=True))
+    return fleet
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def wait_for_all(fleet: Fleet, *, seed: int, start_within: float = 0.0) -> list[float]:
+    """
+    One gate for each instance, started in turn within some seconds; how late each approval is seen.
+    """
+    ends = fleet.wait_for_all(math.inf, luck=random.Random(seed).random, start_within=start_within)
+    assert all(is_approved for is_approved, _ in ends.values())
+    return [seen_at - fleet.approved_at[instance_id] for instance_id, (_, seen_at) in ends.items()]
 
 
 def our_looks(until: float) -> Poller:
@@ -143,10 +91,10 @@ def our_looks(until: float) -> Poller:
     """
     runs = []
     for seed in SEEDS:
-        fleet = Fleet([until])
-        fleet.wait_for_all(seed=seed)
-        assert not fleet.lists  # a single wait reads its instance
-        runs.append(fleet.reads)
+        fleet = fleet_of([until])
+        wait_for_all(fleet, seed=seed)
+        assert not fleet.listed  # a single wait reads its instance
+        runs.append([at for at, _ in fleet.asked])
     return Poller(OURS, "the Watcher itself", runs)
 
 
@@ -268,21 +216,21 @@ def measure_gates(python: Path | None) -> list[dict[str, object]]:
     single = pollers(GATES_WAIT, python)
     for count in GATES:
         approved_at = [random.Random(count + n).uniform(1, GATES_WAIT) for n in range(count)]
-        fleet = Fleet(approved_at)
-        delays = fleet.wait_for_all(seed=1)
-        lists, reads = _by_tick(fleet.lists), _by_tick(fleet.reads)
+        fleet = fleet_of(approved_at)
+        delays = wait_for_all(fleet, seed=1)
+        lists, reads = _by_tick(at for at, _ in fleet.listed), _by_tick(at for at, _ in fleet.asked)
         first = reads.pop(min(reads))  # each is read once, for its signals
         if count > 1:
             _check(fleet, delays, lists, reads)
-        spread = Fleet(approved_at)
-        spread.wait_for_all(seed=1, start_within=count * SECONDS_BETWEEN_STARTS)
+        spread = fleet_of(approved_at)
+        wait_for_all(spread, seed=1, start_within=count * SECONDS_BETWEEN_STARTS)
         figures.append(
             {
                 "gates": count,
-                "requests": len(fleet.lists) + len(fleet.reads),
-                "requests_when_started_in_turn": len(spread.lists) + len(spread.reads),
+                "requests": len(fleet.listed) + len(fleet.asked),
+                "requests_when_started_in_turn": len(spread.listed) + len(spread.asked),
                 "first_looks": first,
-                "lists": len(fleet.lists),
+                "lists": len(fleet.listed),
                 "most_lists_in_a_tick": max(lists.values(), default=0),
                 "most_in_a_tick": max((lists[tick] + reads[tick] for tick in {*lists, *reads}), default=0),
                 "delay_mean_seconds": round(fmean(delays), 2),
@@ -300,7 +248,7 @@ def measure_gates(python: Path | None) -> list[dict[str, object]]:
 SECONDS_BETWEEN_STARTS = 0.02  # about what the SDK takes to register a gate
 
 
-def _by_tick(times: Sequence[float]) -> Counter[float]:
+def _by_tick(times: Iterable[float]) -> Counter[float]:
     return Counter(round(at, 1) for at in times)
 
 

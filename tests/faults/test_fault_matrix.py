@@ -28,7 +28,7 @@ from kf_provider.sandbox.wire import INVENTED_NUMBERS
 from kf_provider.settings import Settings
 from kf_provider.verdict import Verdict
 from kf_provider.watcher import Watcher
-from tests.unit.test_watcher import VirtualLoop
+from tests.virtual import VirtualLoop
 
 SEEDS: Final = 1000
 SEEDS_IN_A_TEST: Final = 50

@@ -13,7 +13,7 @@ import pytest
 
 from kf_provider.verdict import Verdict
 from kf_provider.watcher import Watcher
-from tests.unit.test_watcher import VirtualLoop
+from tests.virtual import VirtualLoop
 
 from .keyfactor import Keyfactor
 

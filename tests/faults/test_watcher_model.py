@@ -24,7 +24,7 @@ from kf_provider.errors import ForbiddenError, NotFoundError, RequestError
 from kf_provider.sandbox.workflow import InstanceNotFoundError, WorkflowError
 from kf_provider.verdict import Verdict
 from kf_provider.watcher import Watcher
-from tests.unit.test_watcher import VirtualLoop
+from tests.virtual import VirtualLoop
 
 from .keyfactor import Asked, Keyfactor
 

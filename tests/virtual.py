@@ -1,0 +1,160 @@
+"""
+Waits in virtual time: an event loop whose clock moves as it sleeps, and servers that know how late it is on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kf_provider.errors import ForbiddenError, StatusError, UnavailableError
+from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
+from kf_provider.settings import Settings
+from kf_provider.watcher import Watcher
+
+ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on which sleeping takes no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        select = self._selector.select  # type: ignore[attr-defined]  # how asyncio sleeps
+
+        def pass_time(timeout: float | None) -> Any:
+            self.now += timeout or 0
+            return select(0)
+
+        self._selector.select = pass_time  # type: ignore[attr-defined]  # as above
+
+    def time(self) -> float:
+        return self.now
+
+
+Script = Callable[[float], Instance | Exception]
+
+
+class ScriptedServer:
+    """A server whose answers depend on how long the wait has lasted."""
+
+    def __init__(self, script: Script, rows: Sequence[InstanceSummary] = ()) -> None:
+        self.settings = Settings(hostname="keyfactor.example.com", username="u", password="p")
+        self.asked: list[tuple[float, str]] = []
+        self.listed: list[tuple[float, str | None]] = []
+        self.defined: list[tuple[str, int | None]] = []
+        self.definition: WorkflowDefinition | Exception = WorkflowDefinition()
+        self.rows = rows
+        self.ended = -1.0
+        self.script = script
+
+    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
+        now = asyncio.get_running_loop().time()
+        self.asked.append((now, instance_id))
+        answer = self.script(now)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer.model_copy(update={"instance_id": instance_id})
+
+    def list_workflow_instances(
+        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
+    ) -> list[InstanceSummary]:
+        self.listed.append((asyncio.get_running_loop().time(), query))
+        return list(self.rows)
+
+    def get_workflow_definition(
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+    ) -> WorkflowDefinition:
+        self.defined.append((definition_id, version))
+        if isinstance(self.definition, Exception):
+            raise self.definition
+        return self.definition
+
+    @property
+    def pauses(self) -> list[float]:
+        return [later - earlier for (earlier, _), (later, _) in itertools.pairwise(self.asked)]
+
+
+def instance(status: str, *, minute: int = 0, **fields: Any) -> Instance:
+    return Instance.model_validate(
+        {
+            "Id": ID,
+            "Status": status,
+            "Title": "enrolls",
+            "Definition": {"Id": "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94"},
+            "LastModified": (START + timedelta(minutes=minute)).isoformat(),
+            **fields,
+        }
+    )
+
+
+def unavailable(retry_after: float | None = None) -> UnavailableError:
+    return UnavailableError("503 from the server", status_code=503, is_transient=True, retry_after=retry_after)
+
+
+class Fleet(ScriptedServer):
+    """A server with many instances, of which some are approved at some time, and a list that is as good as `mode`."""
+
+    def __init__(self, count: int, mode: str = "honest") -> None:
+        super().__init__(lambda _: instance("Suspended"))
+        self.ids = [f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94" for n in range(1, count + 1)]
+        self.approved_at: dict[str, float] = {}
+        self.mode = mode
+
+    def now_of(self, instance_id: str) -> Instance:
+        is_approved = asyncio.get_running_loop().time() >= self.approved_at.get(instance_id, 1e9)
+        return instance("Complete" if is_approved else "Suspended", minute=int(is_approved), Id=instance_id)
+
+    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
+        self.asked.append((asyncio.get_running_loop().time(), instance_id))
+        return self.now_of(instance_id)
+
+    def list_workflow_instances(
+        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
+    ) -> list[InstanceSummary]:
+        self.listed.append((asyncio.get_running_loop().time(), query))
+        wanted = re.findall(r'Id -eq "([^"]+)"', query or "")
+        if self.mode == "refuses" or (self.mode == "short" and len(wanted) > 20):
+            raise StatusError("400", status_code=400)
+        if self.mode == "forbids":
+            raise ForbiddenError("403", status_code=403)
+        if self.mode == "broken":
+            raise unavailable()
+        if self.mode == "empty":
+            return []
+        if self.mode == "cached":  # by a proxy, from before any approval
+            return [instance("Suspended", Id=instance_id) for instance_id in wanted]
+        if self.mode == "ignores":
+            wanted = [f"{n:08x}-ffff-4b7e-8a60-3f5e2d7c1b94" for n in range(1000)]
+        rows: list[InstanceSummary] = [self.now_of(instance_id) for instance_id in wanted]
+        return rows[:limit]
+
+    def wait_for_all(
+        self,
+        timeout: float = 3600.0,
+        *,
+        start: Callable[[Callable[[], None]], Any] = lambda request: request(),
+        luck: Callable[[], float] = lambda: 0.0,
+        start_within: float = 0.0,
+    ) -> dict[str, tuple[bool, float]]:
+        """
+        One wait for each id, begun in turn within some seconds: whether it was approved, and when the wait ended.
+        """
+
+        async def one(watcher: Watcher, number: int, instance_id: str) -> tuple[bool, float]:
+            await asyncio.sleep(start_within * number / len(self.ids))
+            verdict = await watcher.wait(instance_id, timeout=timeout)
+            return verdict.is_approved, asyncio.get_running_loop().time()
+
+        async def run() -> list[tuple[bool, float]]:
+            watcher = Watcher(self, luck=luck, start=start)
+            return await asyncio.gather(*(one(watcher, number, id_) for number, id_ in enumerate(self.ids)))
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            return dict(zip(self.ids, runner.run(run()), strict=True))
