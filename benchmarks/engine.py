@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from kf_provider.sandbox import Sandbox
-from tests.engine.conftest import PROJECT, Stack, cli_environment
+from tests.engine.stack import PROJECT, Stack, cli_environment
 
 from .machine import ROOT, ratio, table
 

@@ -8,6 +8,9 @@ import os
 
 import pytest
 
+# Else pytest shows the values of a failed assertion only in tests and conftests; named before the first import.
+pytest.register_assert_rewrite("tests.engine.stack")
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a skip that does not begin with "expected: " fails the run: a test that cannot run there proves nothing."""

@@ -16,7 +16,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import ROOT, Stack
+from .stack import ROOT, Stack
 
 NewStack = Callable[..., Stack]
 

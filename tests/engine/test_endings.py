@@ -15,7 +15,7 @@ import pytest
 
 from kf_provider.sandbox import Endpoint, Sandbox
 
-from .conftest import Stack, wait_until
+from .stack import Stack, wait_until
 
 NewStack = Callable[..., Stack]
 

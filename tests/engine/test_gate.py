@@ -11,7 +11,7 @@ import pytest
 
 from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
 
-from .conftest import Stack
+from .stack import Stack
 
 NewStack = Callable[..., Stack]
 

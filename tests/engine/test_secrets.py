@@ -12,7 +12,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import Stack
+from .stack import Stack
 
 NewStack = Callable[..., Stack]
 

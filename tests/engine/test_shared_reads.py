@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import Stack
+from .stack import Stack
 
 NewStack = Callable[..., Stack]
 

@@ -10,7 +10,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import Run, Stack
+from .stack import Run, Stack
 
 NewStack = Callable[..., Stack]
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import pytest
 
 from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
-from tests.engine.conftest import Stack, wait_until
+from tests.engine.stack import Stack, wait_until
 
 from .conftest import IS_FULL
 
