@@ -9,7 +9,7 @@ import os
 import pytest
 
 # Else pytest shows the values of a failed assertion only in tests and conftests; named before the first import.
-pytest.register_assert_rewrite("tests.engine.stack")
+pytest.register_assert_rewrite("tests.engine.stack", "tests.unit.loopback")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,5 +1,7 @@
 """
 A server on loopback that answers as a test says, also in ways that no Keyfactor would, and remembers what it was asked.
+
+And a client for it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from kf_provider.client import Client
+from kf_provider.errors import RequestError
+from kf_provider.settings import Settings, load_settings
 
 HERE = Path(__file__).parent
 CA = HERE / "loopback-ca.pem"  # for 127.0.0.1 alone, until 2126
@@ -43,6 +51,10 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: Callable[[BaseHTTPRequestHandler], None] | None = None
 
+
+INSTANCE = {"Id": ID, "Status": "Suspended", "ReferenceId": 42}
+GOOD = Reply(INSTANCE)
+SAID = {"ErrorCode": "0xA0140002", "Message": "User 7 doesn't have the required permission"}
 
 Answer = Callable[[Seen], Reply]
 
@@ -125,3 +137,22 @@ def running(*, tls: bool = False) -> Iterator[Loopback]:
     """A running server, for tests that need a second one."""
     with Loopback(tls=tls) as server:
         yield server
+
+
+def settings_for(server: Loopback, **more: object) -> Settings:
+    given = {"hostname": server.url, "username": "jsmith", "domain": "KEYEXAMPLE", "password": "canary-5be1"}
+    return load_settings(**(given | more))
+
+
+def client_for(server: Loopback, *, retries: int = 0, **more: object) -> Client:
+    return Client(settings_for(server, **more), retries=retries)
+
+
+def failure(server: Loopback, reply: Reply, *, retries: int = 0, **more: object) -> RequestError:
+    server.answers = [reply]
+    with client_for(server, retries=retries, **more) as client, pytest.raises(RequestError) as caught:
+        client.get_workflow_instance(ID, timeout=5)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert "canary" not in f"{message} {caught.value!r}"
+    return caught.value

@@ -25,8 +25,7 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 
-from .loopback import ID, OTHER_ID, Loopback, Reply, Seen
-from .test_transport import GOOD, INSTANCE, SAID, client_for, failure
+from .loopback import GOOD, ID, INSTANCE, OTHER_ID, SAID, Loopback, Reply, Seen, client_for, failure
 
 
 @pytest.fixture

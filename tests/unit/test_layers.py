@@ -1,5 +1,5 @@
 """
-Imports go downwards: the layers of the package, read from its source.
+Imports go downwards: the layers of the package, read from its source; and nothing imports a test.
 """
 
 import ast
@@ -12,6 +12,7 @@ import pytest
 import kf_provider
 
 PACKAGE = Path(kf_provider.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 # From the bottom up. A module imports only from layers below its own; a new module fails until it has a place here.
 LAYERS = [
@@ -136,6 +137,24 @@ def test_sandbox_stands_alone(file: Path) -> None:
     ]
 
     assert not outside
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_nothing_imports_a_test(folder: str) -> None:
+    """
+    What tests and benchmarks share has a file of its own: no test module is imported, and no conftest by a benchmark.
+    """
+    private = ("test_", "conftest") if folder == "benchmarks" else ("test_",)
+    found = [
+        (str(file.relative_to(ROOT)), node.lineno)
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(), str(file)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (getattr(node, "module", None) or "", *(alias.name for alias in node.names))
+        if any(part.startswith(private) for part in name.split("."))
+    ]
+
+    assert not found
 
 
 def test_imports_are_read_in_every_spelling(tmp_path: Path) -> None:

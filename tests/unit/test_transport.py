@@ -28,38 +28,27 @@ from kf_provider.errors import (
     KeyfactorError,
     NoAnswerError,
     RedirectError,
-    RequestError,
     SettingsError,
     UnavailableError,
     UnusableAnswerError,
 )
-from kf_provider.settings import Settings, load_settings
+from kf_provider.settings import load_settings
 from kf_provider.transport import LARGEST_BODY, Transport, translation
 
-from .loopback import CA, ID, STRANGER_CA, Loopback, Reply, running
-
-INSTANCE = {"Id": ID, "Status": "Suspended", "ReferenceId": 42}
-GOOD = Reply(INSTANCE)
-SAID = {"ErrorCode": "0xA0140002", "Message": "User 7 doesn't have the required permission"}
-
-
-def settings_for(server: Loopback, **more: object) -> Settings:
-    given = {"hostname": server.url, "username": "jsmith", "domain": "KEYEXAMPLE", "password": "canary-5be1"}
-    return load_settings(**(given | more))
-
-
-def client_for(server: Loopback, *, retries: int = 0, **more: object) -> Client:
-    return Client(settings_for(server, **more), retries=retries)
-
-
-def failure(server: Loopback, reply: Reply, *, retries: int = 0, **more: object) -> RequestError:
-    server.answers = [reply]
-    with client_for(server, retries=retries, **more) as client, pytest.raises(RequestError) as caught:
-        client.get_workflow_instance(ID, timeout=5)
-    message = str(caught.value)
-    assert message.isprintable()
-    assert "canary" not in f"{message} {caught.value!r}"
-    return caught.value
+from .loopback import (
+    CA,
+    GOOD,
+    ID,
+    INSTANCE,
+    SAID,
+    STRANGER_CA,
+    Loopback,
+    Reply,
+    client_for,
+    failure,
+    running,
+    settings_for,
+)
 
 
 @pytest.fixture
