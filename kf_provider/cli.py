@@ -123,7 +123,7 @@ Keyfactor sandbox at {server.url}/{server.api_path} (seed {server.seed}); Ctrl-C
 
 See the workflow instances, approve and deny:  {server.url}/
 
-Start an enrolment that one person must approve, approve it, look at it:
+Start an enrollment that one person must approve, approve it, look at it:
 
   curl -s {server.url}/sandbox/enrollments -d '{{"subject": "CN=web.keyexample.com", "approvals": 1}}'
   curl -s {server.url}/sandbox/instances/INSTANCE_ID/approve -d '{{"comment": "fine"}}'

@@ -226,8 +226,8 @@ class Approver(threading.Thread):
 def demo(work: Path, *, hold: bool) -> None:
     tell("1. A sandbox plays Keyfactor. A certificate is requested; one person has to approve it.")
     with sandbox(work) as server:
-        enrolled = server.call("/sandbox/enrollments", {"subject": "CN=web.keyexample.com", "approvals": 1})
-        instance_id = enrolled["instance_id"]
+        enrollment = server.call("/sandbox/enrollments", {"subject": "CN=web.keyexample.com", "approvals": 1})
+        instance_id = enrollment["instance_id"]
         tell(f"   {server.url}, workflow instance {instance_id}")
 
         pulumi = Pulumi(work, server.account)

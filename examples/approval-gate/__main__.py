@@ -1,4 +1,4 @@
-"""Create what needs a certificate only when its enrolment is approved."""
+"""Create what needs a certificate only when its enrollment is approved."""
 
 import pulumi
 

@@ -1,5 +1,5 @@
 """
-Workflow definitions and the data of their instances, as Keyfactor's builder and its enrolment pages would make them.
+Workflow definitions and the data of their instances, as Keyfactor's builder and its enrollment pages would make them.
 
 Source: keyfactor-api.md, sections 2 and 8. Every exported definition starts with StartNOOP and ends with EndNOOP.
 """
@@ -21,7 +21,7 @@ ROLE_NAMES: Final[Mapping[int, str]] = {PKI_ADMINISTRATORS: "PKI Administrators"
 
 CERTIFICATE_AUTHORITY: Final = "corpca01.keyexample.com\\CorpIssuingCA1"
 
-# One request for every enrolment: its subject is not the instance's. Nothing reads more of it than its text.
+# One request for every enrollment: its subject is not the instance's. Nothing reads more of it than its text.
 CERTIFICATE_SIGNING_REQUEST: Final = """\
 -----BEGIN CERTIFICATE REQUEST-----
 MIHdMIGDAgEAMCExHzAdBgNVBAMMFnNhbmRib3gua2V5ZXhhbXBsZS5jb20wWTAT
@@ -59,7 +59,7 @@ def workflow_definition(
     version: int = 1,
 ) -> Definition:
     """
-    A definition that asks for these approvals, one step after the other, and then enrols or revokes.
+    A definition that asks for these approvals, one step after the other, and then enrolls or revokes.
     """
     steps = [Step(new_id(), "Start", "StartNOOP", "NOOPStep")]
     steps += [
@@ -91,7 +91,7 @@ def enrollment_data(
     csr: str | None = CERTIFICATE_SIGNING_REQUEST,
 ) -> StateData:
     """
-    The initial data of an enrolment. Without `dns_names` the subject's common name is the only one; without `csr`
+    The initial data of an enrollment. Without `dns_names` the subject's common name is the only one; without `csr`
     Keyfactor makes the key, and there is none.
     """
     if dns_names is None:
@@ -126,7 +126,7 @@ def revocation_data(certificate_id: int, *, reason: int, comment: str, effective
 
 def enrollment_title(initiated_by: str, subject: str) -> str:
     """
-    The title of an enrolment, as in table 659 of the Web API reference 10.3.
+    The title of an enrollment, as in table 659 of the Web API reference 10.3.
     """
     return f"{initiated_by} is enrolling for a certificate with {subject}."
 

@@ -20,7 +20,7 @@ from .workflow import Instance
 
 class Issuance:
     """
-    Enrolment, revocation and workflow definitions.
+    Enrollment, revocation and workflow definitions.
     """
 
     def __init__(self, state: SandboxState) -> None:
@@ -28,7 +28,7 @@ class Issuance:
 
     def enroll_csr(self, call: Call) -> Response:
         """
-        POST Enrollment/CSR: start an enrolment; the answer carries its WorkflowInstanceId.
+        POST Enrollment/CSR: start an enrollment; the answer carries its WorkflowInstanceId.
         """
         body = call.json_object()
         csr = body.get("csr")

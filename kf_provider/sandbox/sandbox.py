@@ -204,7 +204,7 @@ class Sandbox:
         held: bool = False,
     ) -> str:
         """
-        Start an enrolment and return its instance's id.
+        Start an enrollment and return its instance's id.
 
         `approvals` people must approve it at one step; a list makes one step of each of its numbers, 0 none.
         `state_data` is added to its data. A `held` instance stays Running until `proceed`.

@@ -89,7 +89,7 @@ class SandboxState:
         held: bool = False,
     ) -> Instance:
         """
-        Start an enrolment that needs these approvals.
+        Start an enrollment that needs these approvals.
         """
         initiated_by = initiated_by or self.owner.username
         return self.machine.start(
@@ -102,7 +102,7 @@ class SandboxState:
 
     def start_global_enrollment(self, initial_data: StateData, *, initiated_by: str) -> Instance:
         """
-        Start the enrolment that a call of the API asks for: the Global Enrollment workflow, with one approval.
+        Start the enrollment that a call of the API asks for: the Global Enrollment workflow, with one approval.
         """
         return self.machine.start(
             self._enrollment_definition(ONE_APPROVAL),

@@ -17,7 +17,7 @@ from kf_provider.sandbox.wire import Wire
 
 def test_enroll_pfx(server: Sandbox, client: httpx.Client) -> None:
     """
-    An enrolment that needs approval answers with the id of its workflow instance.
+    An enrollment that needs approval answers with the id of its workflow instance.
     """
     body = {"Subject": "CN=web", "Template": "Secret", "SANs": {"DNS": ["a.example.com", "b.example.com"]}}
 

@@ -43,7 +43,7 @@ def type_keys(browser: Browser, *keys: str) -> None:
 
 def test_enroll_and_approve(server: Sandbox, browser: Browser) -> None:
     """
-    A person starts an enrolment, approves it with a comment, and sees it become Complete; nothing is loaded anew.
+    A person starts an enrollment, approves it with a comment, and sees it become Complete; nothing is loaded anew.
     """
     browser.visit(server.url)
     browser.run("window.loadedOnce = true")

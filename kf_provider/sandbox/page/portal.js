@@ -366,7 +366,7 @@ byId("enroll").addEventListener("submit", (event) => {
   attempt(async () => {
     const subject = byId("subject").value;
     const answer = await send("/sandbox/enrollments", { subject, approvals: byId("approvals").valueAsNumber });
-    say(`Started an enrolment of ${subject}.`);
+    say(`Started an enrollment of ${subject}.`);
     location.hash = answer.instance_id;
   });
 });
