@@ -19,13 +19,13 @@ from .control import OPERATOR, ControlApi, approval_steps
 from .definitions import PKI_ADMINISTRATORS
 from .dialect import Dialect
 from .faults import FaultKind, FaultRule, unkind_rules
-from .host import Host, loopback_address
 from .journal import READS, Endpoint, RequestRecord
+from .keyfactor_app import KeyfactorApp
+from .loopback_server import LoopbackServer, loopback_address
 from .portal import is_for_people, people_app
 from .report import Report, report
-from .server import KeyfactorServer
 from .state import DEFAULT_TEMPLATE, SandboxState
-from .tokens import TOKEN_PATH
+from .token_endpoint import TOKEN_PATH
 from .wire import INVENTED_NUMBERS, Wire
 from .workflow import Instance, Status
 
@@ -61,13 +61,13 @@ class Sandbox:
         self.seed = secrets.randbits(32) if seed is None else seed
         self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _numbers(statuses)))
         self.be_unkind(unkind)
-        self._keyfactor = KeyfactorServer(self._state, self.api_path)
+        self._keyfactor = KeyfactorApp(self._state, self.api_path)
         self._people = people_app(self._state, [ControlApi(self._state).mount()])
         self._files = (
             None if tls is None else CertificateFiles(ServerCertificate(tls), host=str(loopback_address(host)))
         )
         try:
-            self._host = Host(self._application, host=host, port=port, certificate=self._files)
+            self._host = LoopbackServer(self._application, host=host, port=port, certificate=self._files)
         except OSError:
             self._remove_files()
             raise

@@ -10,7 +10,7 @@ import pytest
 
 from kf_provider.sandbox import Dialect, Sandbox
 from kf_provider.sandbox.definitions import ApprovalStep, workflow_definition
-from kf_provider.sandbox.server import KeyfactorServer
+from kf_provider.sandbox.keyfactor_app import KeyfactorApp
 from kf_provider.sandbox.state import SandboxState
 from kf_provider.sandbox.wire import Wire
 
@@ -123,7 +123,7 @@ def two_versions(*asked: dict[str, Any]) -> list[httpx.Response]:
 
     async def ask() -> list[httpx.Response]:
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(KeyfactorServer(state, "KeyfactorAPI")),
+            transport=httpx.ASGITransport(KeyfactorApp(state, "KeyfactorAPI")),
             base_url="http://keyfactor.example.com/KeyfactorAPI",
             auth=(state.owner.username, state.owner.password),
             headers={"x-keyfactor-requested-with": "APIClient", "x-keyfactor-api-version": "2"},

@@ -22,7 +22,7 @@ from .workflow import Instance
 DEFAULT_RETURN_LIMIT: Final = 50
 
 
-class Instances:
+class InstanceEndpoints:
     """
     What Keyfactor answers about workflow instances. To refuse, a method raises a `RefusalError` or `WorkflowError`.
     """

@@ -21,7 +21,7 @@ START_TIMEOUT_SECONDS: Final = 10.0
 STOP_TIMEOUT_SECONDS: Final = 1.0
 
 
-class Host:
+class LoopbackServer:
     """
     One application on one port. The port is bound by the constructor and answers after `start`.
     """

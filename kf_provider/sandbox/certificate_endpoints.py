@@ -13,12 +13,12 @@ from starlette.responses import Response
 from .accounts import Permission
 from .call import Call, KeyfactorJson, bad_request
 from .definitions import enrollment_data
-from .instances import require
+from .instance_endpoints import require
 from .state import DEFAULT_TEMPLATE, SandboxState
 from .workflow import Instance
 
 
-class Issuance:
+class CertificateEndpoints:
     """
     Enrollment, revocation and workflow definitions.
     """

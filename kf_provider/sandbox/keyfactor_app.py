@@ -28,14 +28,14 @@ from .call import (
     bad_request,
     error_response,
 )
+from .certificate_endpoints import CertificateEndpoints
 from .dialect import Dialect
+from .fault_injection import ELSEWHERE_PATH, NoAnswer, fault_in_place_of_answer, released, spoil
 from .faults import EXEMPTING_HEADER, FaultKind, FaultRule, Operation
-from .instances import Instances
-from .issuance import Issuance
+from .instance_endpoints import InstanceEndpoints
 from .journal import Endpoint
-from .mischief import ELSEWHERE_PATH, NoAnswer, fault_in_place_of_answer, released, spoil
 from .state import SandboxState
-from .tokens import TOKEN_PATH, answer_token_request, client_credentials
+from .token_endpoint import TOKEN_PATH, answer_token_request, client_credentials
 from .wire import parse_id
 from .workflow import DefinitionNotFoundError, InstanceNotFoundError, NotAllowedError, WorkflowError
 
@@ -54,14 +54,14 @@ UNAUTHORIZED_PAGE: Final = """\
 Answer = Callable[[Call], Response]
 
 
-class KeyfactorServer:
+class KeyfactorApp:
     """
     The ASGI application for everything that is Keyfactor's or the identity provider's.
     """
 
     def __init__(self, state: SandboxState, api_path: str) -> None:
         self._state = state
-        instances, issuance = Instances(state), Issuance(state)
+        instances, issuance = InstanceEndpoints(state), CertificateEndpoints(state)
         self._paths: list[str] = []
         base = "/" + api_path.strip("/").lower()
 
