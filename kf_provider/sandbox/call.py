@@ -1,5 +1,5 @@
 """
-One request for Keyfactor, understood; and how Keyfactor says no.
+A request for Keyfactor's API once its headers are in order: its parameters, its body, and what its caller may do.
 """
 
 from __future__ import annotations
@@ -7,33 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from starlette.responses import JSONResponse
-
-from .accounts import Caller
+from .accounts import Caller, Permission
+from .responses import CODE_FORBIDDEN, RefusalError, bad_request
+from .state import SandboxState
 from .wire import parse_id
-
-# Only 0xA0140002 is Keyfactor's; no source gives the codes for the other errors.
-CODE_FORBIDDEN: Final = "0xA0140002"
-CODE_NOT_FOUND: Final = "0xA0110001"
-CODE_BAD_REQUEST: Final = "0xA0110002"
-
-# What .NET's JSON writer escapes although JSON does not ask for it.
-_ESCAPED: Final = str.maketrans({character: f"\\u{ord(character):04X}" for character in "'&<>`"})
-
-
-class RefusalError(Exception):
-    """
-    Keyfactor says no: a status with an ErrorCode and a Message.
-    """
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -97,27 +77,16 @@ class Call:
         return {name.lower(): content for name, content in body.items()}
 
 
-class KeyfactorJson(JSONResponse):
+def require_permission(state: SandboxState, call: Call, *permissions: Permission) -> None:
     """
-    JSON as .NET writes it.
+    Refuse unless the caller holds at least one of `permissions`.
     """
-
-    def render(self, content: Any) -> bytes:
-        """
-        The bytes of the body.
-        """
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED).encode()
+    if not call.caller.account.may(*permissions):
+        raise forbidden(state, call, *permissions)
 
 
-def error_response(status: int, code: str, message: str) -> KeyfactorJson:
+def forbidden(state: SandboxState, call: Call, *permissions: Permission) -> RefusalError:
     """
-    The body that Keyfactor's clients know: two keys, no more.
+    The refusal of a caller who holds none of `permissions`.
     """
-    return KeyfactorJson({"ErrorCode": code, "Message": message}, status_code=status)
-
-
-def bad_request(message: str) -> RefusalError:
-    """
-    A refusal of something that the client got wrong.
-    """
-    return RefusalError(400, CODE_BAD_REQUEST, message)
+    return RefusalError(403, CODE_FORBIDDEN, state.wire.permission_message(call.caller.account.username, permissions))

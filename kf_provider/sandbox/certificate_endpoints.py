@@ -1,5 +1,5 @@
 """
-The calls that start workflow instances, and the definitions they run: just enough of Keyfactor to get an id.
+The endpoints that start workflow instances, under /Enrollment and /Certificates: just enough to get an id.
 
 Source: keyfactor-api.md, section 8. The request bodies are read only as far as an instance shows them.
 """
@@ -10,17 +10,16 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .accounts import Permission
-from .call import Call, KeyfactorJson, bad_request
+from .call import Call
 from .definitions import enrollment_data
-from .instance_endpoints import require
+from .responses import KeyfactorJson, bad_request
 from .state import DEFAULT_TEMPLATE, SandboxState
 from .workflow import Instance
 
 
 class CertificateEndpoints:
     """
-    Enrollment, revocation and workflow definitions.
+    What Keyfactor answers to an enrollment or a revocation. To refuse, a method raises an `ApiError`.
     """
 
     def __init__(self, state: SandboxState) -> None:
@@ -68,25 +67,6 @@ class CertificateEndpoints:
             message = f"Certificate {certificate_id} waits for approval."
             suspended.append({"CertId": certificate_id, "WorkflowId": str(instance.id), "Message": message})
         return KeyfactorJson({"RevokedIds": [], "SuspendedCerts": suspended})
-
-    def definitions(self, call: Call) -> Response:
-        """
-        GET Workflow/Definitions: the published ones, without steps.
-        """
-        require(self._state, call, Permission.READ_ALL)
-        found = self._state.machine.definitions
-        rows = [self._state.wire.definition_row(definition) for definition in found]
-        return KeyfactorJson(rows, headers={"x-total-count": str(len(rows))})
-
-    def definition(self, call: Call) -> Response:
-        """
-        GET Workflow/Definitions/{id}: with its steps and their signals; `definitionVersion` picks an earlier version.
-        """
-        require(self._state, call, Permission.READ_ALL)
-        latest = self._state.machine.definition(call.id)
-        version = call.whole_number("definitionVersion", latest.version, least=1)
-        definition = self._state.machine.definition(call.id, version)
-        return KeyfactorJson(self._state.wire.definition(definition, call.api_version))
 
     def _enroll(self, call: Call, body: dict[str, Any], *, subject: str, csr: str | None) -> Response:
         template = _text(body, "template") or DEFAULT_TEMPLATE

@@ -155,13 +155,13 @@ class ControlApi:
             except ValidationError as exc:
                 error = exc.errors()[0]
                 where = ".".join(str(part) for part in error["loc"])
-                return _error(400, f"{where}: {error['msg']}" if where else error["msg"])
+                return control_error(400, f"{where}: {error['msg']}" if where else error["msg"])
             except InstanceNotFoundError as exc:
-                return _error(404, str(exc))
+                return control_error(404, str(exc))
             except WorkflowError as exc:
-                return _error(409, str(exc))
+                return control_error(409, str(exc))
             except ValueError as exc:
-                return _error(400, str(exc))
+                return control_error(400, str(exc))
 
         return Route(path, handle, methods=["POST"])
 
@@ -178,33 +178,33 @@ class ControlApi:
         return JSONResponse({"instance_id": str(instance.id), "reference_id": instance.reference_id}, status_code=201)
 
     def _approve(self, request: Request, body: Remark) -> Response:
-        return _state_of(self._state.answer(_id(request), approved=True, comment=body.comment))
+        return _state_of(self._state.answer(requested_instance_id(request), approved=True, comment=body.comment))
 
     def _deny(self, request: Request, body: Remark) -> Response:
-        return _state_of(self._state.answer(_id(request), approved=False, comment=body.comment))
+        return _state_of(self._state.answer(requested_instance_id(request), approved=False, comment=body.comment))
 
     def _stop(self, request: Request, body: Remark) -> Response:
         del body
-        return _state_of(self._state.machine.stop(_id(request), by=OPERATOR))
+        return _state_of(self._state.machine.stop(requested_instance_id(request), by=OPERATOR))
 
     def _restart(self, request: Request, body: Remark) -> Response:
         del body
-        return _state_of(self._state.machine.restart(_id(request), by=OPERATOR))
+        return _state_of(self._state.machine.restart(requested_instance_id(request), by=OPERATOR))
 
     def _fail(self, request: Request, body: Remark) -> Response:
-        return _state_of(self._state.machine.fail(_id(request), body.comment))
+        return _state_of(self._state.machine.fail(requested_instance_id(request), body.comment))
 
     def _proceed(self, request: Request, body: Remark) -> Response:
         del body
-        return _state_of(self._state.machine.proceed(_id(request)))
+        return _state_of(self._state.machine.proceed(requested_instance_id(request)))
 
     def _complete(self, request: Request, body: Remark) -> Response:
         del body
-        return _state_of(self._state.machine.complete(_id(request)))
+        return _state_of(self._state.machine.complete(requested_instance_id(request)))
 
     def _purge(self, request: Request, body: Remark) -> Response:
         del body
-        self._state.machine.delete(_id(request))
+        self._state.machine.delete(requested_instance_id(request))
         return Response(status_code=204)
 
     def _add_account(self, request: Request, body: AccountRequest) -> Response:
@@ -300,11 +300,14 @@ def approval_steps(approvals: int | list[int]) -> list[ApprovalStep]:
     return [ApprovalStep(names[n] if n < len(names) else f"Approval {n + 1}", count) for n, count in enumerate(counts)]
 
 
-def _id(request: Request) -> UUID:
-    spelled = request.path_params["instance_id"]
-    instance_id = parse_id(spelled)
+def requested_instance_id(request: Request) -> UUID:
+    """
+    The id in the path; what is no GUID is the id of no instance.
+    """
+    text = request.path_params["instance_id"]
+    instance_id = parse_id(text)
     if instance_id is None:
-        raise InstanceNotFoundError(f"no workflow instance {spelled}: an id is a GUID")
+        raise InstanceNotFoundError(f"no workflow instance {text}: an id is a GUID")
     return instance_id
 
 
@@ -312,5 +315,8 @@ def _state_of(instance: Instance) -> Response:
     return JSONResponse({"instance_id": str(instance.id), "status": instance.status})
 
 
-def _error(status: int, message: str) -> Response:
+def control_error(status: int, message: str) -> Response:
+    """
+    The body of every error under /sandbox, unlike Keyfactor's.
+    """
     return JSONResponse({"error": message}, status_code=status)

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from .call import CODE_BAD_REQUEST, KeyfactorJson, error_response
 from .faults import FaultKind, FaultRule, RetryAfter
+from .responses import CODE_BAD_REQUEST, KeyfactorJson, error_response
 
 SOON_SECONDS: Final = 2
 FAR_SECONDS: Final = 86_400

@@ -12,9 +12,10 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from .accounts import Permission
-from .call import CODE_FORBIDDEN, Call, KeyfactorJson, RefusalError, bad_request
+from .call import Call, forbidden, require_permission
 from .dialect import Dialect
 from .query import QueryError, parse_query
+from .responses import KeyfactorJson, bad_request
 from .state import SandboxState
 from .wire import QUERY_FIELDS
 from .workflow import Instance
@@ -35,7 +36,7 @@ class InstanceEndpoints:
         GET {id}.
         """
         readable = (Permission.READ_ALL, Permission.READ_ASSIGNED_TO_ME, Permission.READ_MY)
-        require(self._state, call, *readable)
+        require_permission(self._state, call, *readable)
         instance = self._state.machine.instance(call.id)
         if not _may_see(call, instance):
             raise forbidden(self._state, call, *readable)
@@ -47,14 +48,14 @@ class InstanceEndpoints:
         """
         GET: everything.
         """
-        require(self._state, call, Permission.READ_ALL)
+        require_permission(self._state, call, Permission.READ_ALL)
         return self._page(call, self._state.machine.instances)
 
     def my(self, call: Call) -> Response:
         """
         GET My: what the caller started.
         """
-        require(self._state, call, Permission.READ_ALL, Permission.READ_MY)
+        require_permission(self._state, call, Permission.READ_ALL, Permission.READ_MY)
         return self._page(call, [i for i in self._state.machine.instances if _is_own(call, i)])
 
     def assigned_to_me(self, call: Call) -> Response:
@@ -65,7 +66,7 @@ class InstanceEndpoints:
         permissions = [Permission.READ_ALL, Permission.READ_ASSIGNED_TO_ME]
         if self._state.wire.dialect is not Dialect.COMMAND_10:
             permissions.append(Permission.READ_MY)
-        require(self._state, call, *permissions)
+        require_permission(self._state, call, *permissions)
         person = call.caller.account.person
         return self._page(call, [i for i in self._state.machine.instances if i.awaits(person)])
 
@@ -94,7 +95,7 @@ class InstanceEndpoints:
         """
         POST {id}/Stop.
         """
-        require(self._state, call, Permission.MANAGE)
+        require_permission(self._state, call, Permission.MANAGE)
         self._state.machine.stop(call.id, by=call.caller.account.username)
         return Response(status_code=204)
 
@@ -102,9 +103,9 @@ class InstanceEndpoints:
         """
         POST {id}/Restart: `version` in the query as the specifications say, or in the body as the documentation does.
         """
-        require(self._state, call, Permission.MANAGE)
+        require_permission(self._state, call, Permission.MANAGE)
         if self._state.wire.dialect is not Dialect.COMMAND_10:
-            require(self._state, call, Permission.READ_ALL)
+            require_permission(self._state, call, Permission.READ_ALL)
         version: int | None = call.whole_number("version", 0, least=0) or None
         if version is None and call.body.strip():
             in_body = call.json_object().get("version")
@@ -118,7 +119,7 @@ class InstanceEndpoints:
         """
         DELETE {id}, in any status: no source says which ones forbid it.
         """
-        require(self._state, call, Permission.MANAGE)
+        require_permission(self._state, call, Permission.MANAGE)
         self._state.machine.delete(call.id)
         return Response(status_code=204)
 
@@ -141,21 +142,6 @@ class InstanceEndpoints:
         skipped = (call.whole_number("PageReturned", 1, least=1) - 1) * limit
         rows = [wire.row(instance) for instance in found[skipped : skipped + limit]]
         return KeyfactorJson(rows, headers={"x-total-count": str(len(found))})
-
-
-def require(state: SandboxState, call: Call, *permissions: Permission) -> None:
-    """
-    Refuse unless the caller holds at least one of `permissions`.
-    """
-    if not call.caller.account.may(*permissions):
-        raise forbidden(state, call, *permissions)
-
-
-def forbidden(state: SandboxState, call: Call, *permissions: Permission) -> RefusalError:
-    """
-    The refusal of a caller who holds none of `permissions`.
-    """
-    return RefusalError(403, CODE_FORBIDDEN, state.wire.permission_message(call.caller.account.username, permissions))
 
 
 def _is_own(call: Call, instance: Instance) -> bool:

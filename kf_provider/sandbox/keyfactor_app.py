@@ -18,22 +18,23 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from .accounts import Caller, CredentialKind, Permission
-from .call import (
-    CODE_BAD_REQUEST,
-    CODE_FORBIDDEN,
-    CODE_NOT_FOUND,
-    Call,
-    KeyfactorJson,
-    RefusalError,
-    bad_request,
-    error_response,
-)
+from .call import Call
 from .certificate_endpoints import CertificateEndpoints
+from .definition_endpoints import DefinitionEndpoints
 from .dialect import Dialect
 from .fault_injection import ELSEWHERE_PATH, NoAnswer, fault_in_place_of_answer, released, spoil
 from .faults import EXEMPTING_HEADER, FaultKind, FaultRule, Operation
 from .instance_endpoints import InstanceEndpoints
 from .journal import Endpoint
+from .responses import (
+    CODE_BAD_REQUEST,
+    CODE_FORBIDDEN,
+    CODE_NOT_FOUND,
+    KeyfactorJson,
+    RefusalError,
+    bad_request,
+    error_response,
+)
 from .state import SandboxState
 from .token_endpoint import TOKEN_PATH, answer_token_request, client_credentials
 from .wire import parse_id
@@ -61,7 +62,8 @@ class KeyfactorApp:
 
     def __init__(self, state: SandboxState, api_path: str) -> None:
         self._state = state
-        instances, issuance = InstanceEndpoints(state), CertificateEndpoints(state)
+        instances, definitions = InstanceEndpoints(state), DefinitionEndpoints(state)
+        certificates = CertificateEndpoints(state)
         self._paths: list[str] = []
         base = "/" + api_path.strip("/").lower()
 
@@ -90,11 +92,11 @@ class KeyfactorApp:
                 route("POST", one + "/Signals", Endpoint.SIGNAL, instances.signal),
                 route("POST", one + "/Stop", Endpoint.STOP, instances.stop),
                 route("POST", one + "/Restart", Endpoint.RESTART, instances.restart),
-                route("GET", "/Workflow/Definitions", Endpoint.DEFINITIONS, issuance.definitions),
-                route("GET", definition, Endpoint.DEFINITIONS, issuance.definition, newest_definition),
-                route("POST", "/Enrollment/CSR", Endpoint.ENROLL, issuance.enroll_csr),
-                route("POST", "/Enrollment/PFX", Endpoint.ENROLL, issuance.enroll_pfx),
-                route("POST", "/Certificates/Revoke", Endpoint.REVOKE, issuance.revoke),
+                route("GET", "/Workflow/Definitions", Endpoint.DEFINITIONS, definitions.list_all),
+                route("GET", definition, Endpoint.DEFINITIONS, definitions.get, newest_definition),
+                route("POST", "/Enrollment/CSR", Endpoint.ENROLL, certificates.enroll_csr),
+                route("POST", "/Enrollment/PFX", Endpoint.ENROLL, certificates.enroll_pfx),
+                route("POST", "/Certificates/Revoke", Endpoint.REVOKE, certificates.revoke),
                 Route(TOKEN_PATH.lower(), self._answer_token_request, methods=["POST"]),
                 Route(ELSEWHERE_PATH, self._answer_elsewhere),
             ],

@@ -1,29 +1,23 @@
 """
-The page for people at /, what it reads, and who may ask: the guard in front of the page and of the control paths.
-
-The control paths ask for no password. A server on a loopback port is within reach of every web page that its user has
-open, so the guard refuses what only a foreign page sends; curl and other programs notice nothing of it.
+The page for people at /: its files, and the paths under /sandbox that it reads.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib import resources
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route, Router
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
+from .control import control_error, requested_instance_id
 from .state import SandboxState
-from .wire import parse_id
+from .wire import Json
 from .workflow import APPROVAL_SIGNAL, Instance, InstanceNotFoundError, Status
 
 MOST_ROWS: Final = 200
@@ -33,21 +27,6 @@ FILES: Final[Mapping[str, str]] = {
     "portal.css": "text/css; charset=utf-8",
     "portal.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
-}
-
-# Scripts and styles come from files only, and no script can turn text into markup (trusted types, where supported).
-SECURITY_HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
 }
 
 # What the documents list (keyfactor-api.md, section 2). Scripts and REST steps may put anything under other names, so
@@ -72,23 +51,6 @@ DOCUMENTED_NAMES: Final = frozenset(
         "Thumbprint",
     }
 )
-
-Json = dict[str, Any]
-
-
-def people_app(state: SandboxState, routes: Sequence[BaseRoute]) -> ASGIApp:
-    """
-    The ASGI application for / and /sandbox: the page, what it reads, and the control paths in `routes`.
-    """
-    portal = Portal(state)
-    return Guard(Router([*portal.routes(), *routes]))
-
-
-def is_for_people(path: str) -> bool:
-    """
-    Whether a request's path is the page's or a control path, and not Keyfactor's.
-    """
-    return path in {"/", "/sandbox"} or path.startswith("/sandbox/")
 
 
 class Portal:
@@ -116,9 +78,9 @@ class Portal:
                 with self._state.lock:
                     content, now = answer(request), self._state.clock.now()
             except InstanceNotFoundError as exc:
-                return JSONResponse({"error": str(exc)}, status_code=404)
+                return control_error(404, str(exc))
             except ValueError as exc:
-                return JSONResponse({"error": str(exc)}, status_code=400)
+                return control_error(400, str(exc))
             # Plain ASCII: state data may hold half a surrogate pair, which has no UTF-8.
             body = json.dumps(content).encode("ascii")
             headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "X-Sandbox-Now": _moment(now)}
@@ -150,11 +112,8 @@ class Portal:
         """
         One instance with everything; hidden values only of the names that `reveal` asks for.
         """
-        spelled = request.path_params["instance_id"]
-        instance_id = parse_id(spelled)
-        if instance_id is None:
-            raise InstanceNotFoundError(f"no workflow instance {spelled}: an id is a GUID")
-        return detail(self._state.machine.instance(instance_id), frozenset(request.query_params.getlist("reveal")))
+        instance = self._state.machine.instance(requested_instance_id(request))
+        return detail(instance, frozenset(request.query_params.getlist("reveal")))
 
 
 def summary(instance: Instance) -> Json:
@@ -230,66 +189,6 @@ def _data_rows(instance: Instance, revealed: frozenset[str]) -> list[Json]:
             row["text"] = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
         rows.append(row)
     return rows
-
-
-class Guard:
-    """
-    Refuses what only a foreign web page sends, and gives every answer the headers that keep foreign pages out.
-
-    - The Host must be a loopback address or `localhost`: else a foreign name was pointed at 127.0.0.1 (DNS rebinding).
-    - An Origin, which browsers send with every POST, must be the page's own.
-    - Sec-Fetch-Site, where the browser sends it, must not tell of another site with anything but a GET.
-    - A POST is never text/plain or multipart/form-data: the two kinds of body that a form of another site can send
-      beside the one that is curl's default. JSON needs no permission from that site's browser only on the same origin.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """
-        Let the request through, or answer 403 or 415.
-        """
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        refused = refusal(Request(scope))
-        await (refused or self._app)(scope, receive, send_with_headers)
-
-
-def refusal(request: Request) -> Response | None:
-    """
-    The answer to a request that a foreign web page has sent; None for all others.
-    """
-    host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    if not _is_loopback(host):
-        return _refuse(403, f"the sandbox is reached by a loopback address or as localhost, not as {host!r}")
-    if origin is not None and origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}:
-        return _refuse(403, f"a page of {origin} may not ask this sandbox")
-    if request.method not in {"GET", "HEAD"}:
-        if request.headers.get("sec-fetch-site", "none").lower() not in {"same-origin", "none"}:
-            return _refuse(403, "a page of another site may not ask this sandbox")
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type in {"text/plain", "multipart/form-data"}:
-            return _refuse(415, f"the body is JSON, not {media_type}")
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _refuse(status: int, message: str) -> Response:
-    return JSONResponse({"error": message}, status_code=status)
 
 
 def _file_route(path: str, name: str) -> Route:

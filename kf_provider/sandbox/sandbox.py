@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from .accounts import EVERY_PERMISSION, Account, Permission
@@ -22,8 +23,9 @@ from .faults import FaultKind, FaultRule, unkind_rules
 from .journal import READS, Endpoint, RequestRecord
 from .keyfactor_app import KeyfactorApp
 from .loopback_server import LoopbackServer, loopback_address
-from .portal import is_for_people, people_app
+from .portal import Portal
 from .report import Report, report
+from .same_origin import SameOriginGuard
 from .state import DEFAULT_TEMPLATE, SandboxState
 from .token_endpoint import TOKEN_PATH
 from .wire import INVENTED_NUMBERS, Wire
@@ -61,8 +63,8 @@ class Sandbox:
         self.seed = secrets.randbits(32) if seed is None else seed
         self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _numbers(statuses)))
         self.be_unkind(unkind)
-        self._keyfactor = KeyfactorApp(self._state, self.api_path)
-        self._people = people_app(self._state, [ControlApi(self._state).mount()])
+        self._keyfactor_app = KeyfactorApp(self._state, self.api_path)
+        self._own_app = SameOriginGuard(Router([*Portal(self._state).routes(), ControlApi(self._state).mount()]))
         self._files = (
             None if tls is None else CertificateFiles(ServerCertificate(tls), host=str(loopback_address(host)))
         )
@@ -432,8 +434,15 @@ class Sandbox:
             self._files.remove()
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._people if is_for_people(scope["path"]) else self._keyfactor
+        app = self._own_app if _is_own_path(scope["path"]) else self._keyfactor_app
         await app(scope, receive, send)
+
+
+def _is_own_path(path: str) -> bool:
+    """
+    Whether a request's path is the page's or a control path, and not Keyfactor's.
+    """
+    return path in {"/", "/sandbox"} or path.startswith("/sandbox/")
 
 
 def _numbers(statuses: str | Mapping[Status, int]) -> Mapping[Status, int] | None:
