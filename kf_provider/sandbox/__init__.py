@@ -1,5 +1,5 @@
 """
-A Keyfactor Command to try things on: its workflow API in memory, on a loopback port. Needs the extra `sandbox`.
+The sandbox's public names: a Keyfactor Command in memory, on a loopback port. Needs the extra `sandbox`.
 
 It imports nothing from the rest of the package, so that it can disagree with it.
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .accounts import Account, CredentialKind, Permission
-    from .certificates import ServerCertificate
     from .dialect import Dialect
     from .faults import FaultKind, FaultRule, Phase, RetryAfter
     from .journal import Endpoint, RequestRecord
     from .report import Polls, Report
     from .sandbox import Sandbox
+    from .tls import ServerCertificate
     from .workflow import (
         DefinitionNotFoundError,
         Instance,
@@ -54,7 +54,7 @@ __all__ = [
     "WrongStatusError",
 ]
 
-_HOMES: Final = {
+_MODULE_OF: Final = {
     "Account": "accounts",
     "CredentialKind": "accounts",
     "DefinitionNotFoundError": "workflow",
@@ -73,7 +73,7 @@ _HOMES: Final = {
     "RequestRecord": "journal",
     "RetryAfter": "faults",
     "Sandbox": "sandbox",
-    "ServerCertificate": "certificates",
+    "ServerCertificate": "tls",
     "Status": "workflow",
     "WorkflowError": "workflow",
     "WrongStatusError": "workflow",
@@ -85,8 +85,8 @@ if not TYPE_CHECKING:
         """
         Import one of the public names (PEP 562).
         """
-        if name not in _HOMES:
+        if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
         globals()[name] = value
         return value

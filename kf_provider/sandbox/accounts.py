@@ -1,5 +1,5 @@
 """
-Who may ask the sandbox: accounts, passwords, tokens, and what each account may do. It knows no HTTP but one header.
+Who may ask the sandbox, and for what: accounts, passwords, tokens, permissions.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Token:
+class OAuthToken:
     """
     What the token endpoint gave out.
     """
@@ -104,7 +104,7 @@ class Accounts:
         self.token_lifetime_seconds = DEFAULT_TOKEN_LIFETIME_SECONDS
         self._now = now
         self._accounts: list[Account] = []
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, OAuthToken] = {}
 
     def add(
         self,
@@ -148,15 +148,17 @@ class Accounts:
         The account of an OAuth client, or None.
         """
         for account in self._accounts:
-            if account.client_id == client_id and _same(account.client_secret, client_secret):
+            if account.client_id == client_id and _matches(account.client_secret, client_secret):
                 return account
         return None
 
-    def issue_token(self, account: Account) -> Token:
+    def issue_token(self, account: Account) -> OAuthToken:
         """
         A new token that is good for `token_lifetime_seconds` on the sandbox's clock.
         """
-        token = Token(secrets.token_urlsafe(32), account, self._now() + timedelta(seconds=self.token_lifetime_seconds))
+        token = OAuthToken(
+            secrets.token_urlsafe(32), account, self._now() + timedelta(seconds=self.token_lifetime_seconds)
+        )
         self._tokens = {text: kept for text, kept in self._tokens.items() if kept.expires > self._now()}
         self._tokens[token.text] = token
         return token
@@ -178,13 +180,13 @@ class Accounts:
         if at:  # Keyfactor's Python SDK sends user@domain, everything else DOMAIN\user.
             username = f"{domain}\\{user}"
         for account in self._accounts:
-            if account.username.lower() == username.lower() and _same(account.password, password):
+            if account.username.lower() == username.lower() and _matches(account.password, password):
                 return Caller(account, CredentialKind.BASIC)
         return None
 
     def _by_token(self, text: str) -> Caller | None:
         for account in self._accounts:
-            if _same(account.access_token, text):
+            if _matches(account.access_token, text):
                 return Caller(account, CredentialKind.ACCESS_TOKEN)
         token = self._tokens.get(text)
         if token is not None and token.expires > self._now():
@@ -192,5 +194,5 @@ class Accounts:
         return None
 
 
-def _same(expected: str, given: str) -> bool:
+def _matches(expected: str, given: str) -> bool:
     return hmac.compare_digest(expected.encode(), given.encode())

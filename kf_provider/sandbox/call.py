@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from .accounts import Caller, Permission
-from .responses import CODE_FORBIDDEN, RefusalError, bad_request
+from .responses import CODE_FORBIDDEN, ApiError, bad_request
 from .state import SandboxState
 from .wire import parse_id
 
@@ -26,7 +26,7 @@ class Call:
     """
 
     caller: Caller
-    spelled_id: str
+    raw_id: str
     api_version: int
     parameters: Mapping[str, str]
     body: bytes
@@ -37,9 +37,9 @@ class Call:
         """
         The GUID in the path; a reference id is refused like everything else that is none.
         """
-        guid = parse_id(self.spelled_id)
+        guid = parse_id(self.raw_id)
         if guid is None:
-            raise bad_request(f"The value '{self.spelled_id}' is not valid.")
+            raise bad_request(f"The value '{self.raw_id}' is not valid.")
         return guid
 
     def parameter(self, name: str) -> str | None:
@@ -85,8 +85,8 @@ def require_permission(state: SandboxState, call: Call, *permissions: Permission
         raise forbidden(state, call, *permissions)
 
 
-def forbidden(state: SandboxState, call: Call, *permissions: Permission) -> RefusalError:
+def forbidden(state: SandboxState, call: Call, *permissions: Permission) -> ApiError:
     """
     The refusal of a caller who holds none of `permissions`.
     """
-    return RefusalError(403, CODE_FORBIDDEN, state.wire.permission_message(call.caller.account.username, permissions))
+    return ApiError(403, CODE_FORBIDDEN, state.wire.permission_message(call.caller.account.username, permissions))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from .call import Call
 from .definitions import enrollment_data
-from .responses import KeyfactorJson, bad_request
+from .responses import KeyfactorJsonResponse, bad_request
 from .state import DEFAULT_TEMPLATE, SandboxState
 from .workflow import Instance
 
@@ -33,14 +33,14 @@ class CertificateEndpoints:
         csr = body.get("csr")
         if not isinstance(csr, str) or not csr.strip():
             raise bad_request("CSR is required.")
-        return self._enroll(call, body, subject=_text(body, "subject") or "CN=sandbox.keyexample.com", csr=csr)
+        return self._enroll(call, body, subject=_string(body, "subject") or "CN=sandbox.keyexample.com", csr=csr)
 
     def enroll_pfx(self, call: Call) -> Response:
         """
         POST Enrollment/PFX: the same, with the subject in the body and the key made by Keyfactor.
         """
         body = call.json_object()
-        subject = _text(body, "subject")
+        subject = _string(body, "subject")
         if not subject:
             raise bad_request("Subject is required.")
         return self._enroll(call, body, subject=subject, csr=None)
@@ -61,22 +61,22 @@ class CertificateEndpoints:
             instance = self._state.start_revocation(
                 certificate_id,
                 reason=reason,
-                comment=_text(body, "comment"),
+                comment=_string(body, "comment"),
                 initiated_by=call.caller.account.username,
             )
             message = f"Certificate {certificate_id} waits for approval."
             suspended.append({"CertId": certificate_id, "WorkflowId": str(instance.id), "Message": message})
-        return KeyfactorJson({"RevokedIds": [], "SuspendedCerts": suspended})
+        return KeyfactorJsonResponse({"RevokedIds": [], "SuspendedCerts": suspended})
 
     def _enroll(self, call: Call, body: dict[str, Any], *, subject: str, csr: str | None) -> Response:
-        template = _text(body, "template") or DEFAULT_TEMPLATE
+        template = _string(body, "template") or DEFAULT_TEMPLATE
         sans = body.get("sans") or {}
-        if not isinstance(sans, dict) or not all(_is_texts(names) for names in sans.values()):
+        if not isinstance(sans, dict) or not all(_is_list_of_strings(names) for names in sans.values()):
             raise bad_request("SANs must be an object of lists of strings.")
         dns_names = {name.lower(): names for name, names in sans.items()}.get("dns")
         data = enrollment_data(subject, template=template, dns_names=dns_names, csr=csr)
         instance = self._state.start_global_enrollment(data, initiated_by=call.caller.account.username)
-        return KeyfactorJson({"CertificateInformation": _certificate_information(instance), "Metadata": {}})
+        return KeyfactorJsonResponse({"CertificateInformation": _certificate_information(instance), "Metadata": {}})
 
 
 def _certificate_information(instance: Instance) -> dict[str, Any]:
@@ -95,12 +95,12 @@ def _certificate_information(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _text(body: dict[str, Any], name: str) -> str:
+def _string(body: dict[str, Any], name: str) -> str:
     content = body.get(name) or ""
     if not isinstance(content, str):
         raise bad_request(f"{name} must be a string.")
     return content
 
 
-def _is_texts(content: object) -> bool:
+def _is_list_of_strings(content: object) -> bool:
     return isinstance(content, list) and all(isinstance(text, str) for text in content)

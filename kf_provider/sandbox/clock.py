@@ -1,5 +1,5 @@
 """
-The sandbox's time: the real one, plus what was skipped.
+The sandbox's clock: the real time, plus what was skipped.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The control paths under /sandbox: how tests and people move the sandbox. They are no part of Keyfactor's API.
+The control API under /sandbox: how tests and people move the sandbox. It is no part of Keyfactor's.
 
 No authentication: the server listens on loopback only.
 """
@@ -19,12 +19,12 @@ from .accounts import EVERY_PERMISSION, Permission
 from .definitions import PKI_ADMINISTRATORS, ApprovalStep
 from .faults import FaultKind, FaultRule, unkind_rules
 from .journal import RequestRecord
-from .report import Report, report
+from .report import Report, build_report
 from .state import DEFAULT_TEMPLATE, SandboxState
 from .wire import parse_id, timestamp
 from .workflow import Instance, InstanceNotFoundError, WorkflowError
 
-OPERATOR = "KEYEXAMPLE\\operator"
+OPERATOR_USERNAME = "KEYEXAMPLE\\operator"
 
 _RECORDS: TypeAdapter[list[RequestRecord]] = TypeAdapter(list[RequestRecord])
 
@@ -69,7 +69,7 @@ class TokensRequest(_RequestBody):
     revoke: bool = False
 
 
-class Remark(_RequestBody):
+class CommentRequest(_RequestBody):
     """
     What is said with an approval, a denial or a failure.
     """
@@ -77,7 +77,7 @@ class Remark(_RequestBody):
     comment: str = ""
 
 
-class Advance(_RequestBody):
+class AdvanceRequest(_RequestBody):
     """
     How far to move the clock.
     """
@@ -128,17 +128,17 @@ class ControlApi:
             "/sandbox",
             routes=[
                 self._post("/enrollments", EnrollmentRequest, self._enroll),
-                self._post(instance + "/approve", Remark, self._approve),
-                self._post(instance + "/deny", Remark, self._deny),
-                self._post(instance + "/stop", Remark, self._stop),
-                self._post(instance + "/restart", Remark, self._restart),
-                self._post(instance + "/fail", Remark, self._fail),
-                self._post(instance + "/proceed", Remark, self._proceed),
-                self._post(instance + "/complete", Remark, self._complete),
-                self._post(instance + "/purge", Remark, self._purge),
+                self._post(instance + "/approve", CommentRequest, self._approve),
+                self._post(instance + "/deny", CommentRequest, self._deny),
+                self._post(instance + "/stop", CommentRequest, self._stop),
+                self._post(instance + "/restart", CommentRequest, self._restart),
+                self._post(instance + "/fail", CommentRequest, self._fail),
+                self._post(instance + "/proceed", CommentRequest, self._proceed),
+                self._post(instance + "/complete", CommentRequest, self._complete),
+                self._post(instance + "/purge", CommentRequest, self._purge),
                 self._post("/accounts", AccountRequest, self._add_account),
                 self._post("/tokens", TokensRequest, self._set_tokens),
-                self._post("/advance", Advance, self._advance),
+                self._post("/advance", AdvanceRequest, self._advance),
                 self._post("/faults", FaultsRequest, self._set_faults),
                 self._post("/reset", _RequestBody, self._reset),
                 Route("/journal", self._journal, methods=["GET"]),
@@ -177,32 +177,36 @@ class ControlApi:
         )
         return JSONResponse({"instance_id": str(instance.id), "reference_id": instance.reference_id}, status_code=201)
 
-    def _approve(self, request: Request, body: Remark) -> Response:
-        return _state_of(self._state.answer(requested_instance_id(request), approved=True, comment=body.comment))
+    def _approve(self, request: Request, body: CommentRequest) -> Response:
+        return _status_response(
+            self._state.signal_as_approver(requested_instance_id(request), approved=True, comment=body.comment)
+        )
 
-    def _deny(self, request: Request, body: Remark) -> Response:
-        return _state_of(self._state.answer(requested_instance_id(request), approved=False, comment=body.comment))
+    def _deny(self, request: Request, body: CommentRequest) -> Response:
+        return _status_response(
+            self._state.signal_as_approver(requested_instance_id(request), approved=False, comment=body.comment)
+        )
 
-    def _stop(self, request: Request, body: Remark) -> Response:
+    def _stop(self, request: Request, body: CommentRequest) -> Response:
         del body
-        return _state_of(self._state.machine.stop(requested_instance_id(request), by=OPERATOR))
+        return _status_response(self._state.machine.stop(requested_instance_id(request), by=OPERATOR_USERNAME))
 
-    def _restart(self, request: Request, body: Remark) -> Response:
+    def _restart(self, request: Request, body: CommentRequest) -> Response:
         del body
-        return _state_of(self._state.machine.restart(requested_instance_id(request), by=OPERATOR))
+        return _status_response(self._state.machine.restart(requested_instance_id(request), by=OPERATOR_USERNAME))
 
-    def _fail(self, request: Request, body: Remark) -> Response:
-        return _state_of(self._state.machine.fail(requested_instance_id(request), body.comment))
+    def _fail(self, request: Request, body: CommentRequest) -> Response:
+        return _status_response(self._state.machine.fail(requested_instance_id(request), body.comment))
 
-    def _proceed(self, request: Request, body: Remark) -> Response:
+    def _proceed(self, request: Request, body: CommentRequest) -> Response:
         del body
-        return _state_of(self._state.machine.proceed(requested_instance_id(request)))
+        return _status_response(self._state.machine.proceed(requested_instance_id(request)))
 
-    def _complete(self, request: Request, body: Remark) -> Response:
+    def _complete(self, request: Request, body: CommentRequest) -> Response:
         del body
-        return _state_of(self._state.machine.complete(requested_instance_id(request)))
+        return _status_response(self._state.machine.complete(requested_instance_id(request)))
 
-    def _purge(self, request: Request, body: Remark) -> Response:
+    def _purge(self, request: Request, body: CommentRequest) -> Response:
         del body
         self._state.machine.delete(requested_instance_id(request))
         return Response(status_code=204)
@@ -229,7 +233,7 @@ class ControlApi:
             self._state.accounts.revoke_tokens()
         return JSONResponse({"lifetime_seconds": self._state.accounts.token_lifetime_seconds})
 
-    def _advance(self, request: Request, body: Advance) -> Response:
+    def _advance(self, request: Request, body: AdvanceRequest) -> Response:
         del request
         self._state.clock.advance(body.seconds)
         return JSONResponse({"now": timestamp(self._state.clock.now())})
@@ -281,14 +285,14 @@ class ControlApi:
         return JSONResponse(
             {
                 "seed": self._state.faults.seed,
-                "report": _REPORT.dump_python(report(records), mode="json"),
+                "report": _REPORT.dump_python(build_report(records), mode="json"),
                 "requests": _RECORDS.dump_python(records, mode="json"),
             }
         )
 
     async def _report(self, request: Request) -> Response:
         del request
-        return PlainTextResponse(report(self._state.journal.records()).card())
+        return PlainTextResponse(build_report(self._state.journal.records()).card())
 
 
 def approval_steps(approvals: int | list[int]) -> list[ApprovalStep]:
@@ -311,7 +315,7 @@ def requested_instance_id(request: Request) -> UUID:
     return instance_id
 
 
-def _state_of(instance: Instance) -> Response:
+def _status_response(instance: Instance) -> Response:
     return JSONResponse({"instance_id": str(instance.id), "status": instance.status})
 
 

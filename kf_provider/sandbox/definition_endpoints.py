@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from .accounts import Permission
 from .call import Call, require_permission
-from .responses import KeyfactorJson
+from .responses import KeyfactorJsonResponse
 from .state import SandboxState
 
 
@@ -29,7 +29,7 @@ class DefinitionEndpoints:
         require_permission(self._state, call, Permission.READ_ALL)
         found = self._state.machine.definitions
         rows = [self._state.wire.definition_row(definition) for definition in found]
-        return KeyfactorJson(rows, headers={"x-total-count": str(len(rows))})
+        return KeyfactorJsonResponse(rows, headers={"x-total-count": str(len(rows))})
 
     def get(self, call: Call) -> Response:
         """
@@ -39,4 +39,4 @@ class DefinitionEndpoints:
         latest = self._state.machine.definition(call.id)
         version = call.whole_number("definitionVersion", latest.version, least=1)
         definition = self._state.machine.definition(call.id, version)
-        return KeyfactorJson(self._state.wire.definition(definition, call.api_version))
+        return KeyfactorJsonResponse(self._state.wire.definition(definition, call.api_version))

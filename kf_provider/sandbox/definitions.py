@@ -1,5 +1,5 @@
 """
-Workflow definitions and the data of their instances, as Keyfactor's builder and its enrollment pages would make them.
+What an enrollment and a revocation run, and start with: workflow definitions, titles, initial data.
 
 Source: keyfactor-api.md, sections 2 and 8. Every exported definition starts with StartNOOP and ends with EndNOOP.
 """
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from .workflow import Definition, StateData, Step
+from .workflow import DefinitionVersion, StateData, Step
 
 PKI_ADMINISTRATORS: Final = 2
 ROLE_NAMES: Final[Mapping[int, str]] = {PKI_ADMINISTRATORS: "PKI Administrators"}
@@ -57,7 +57,7 @@ def workflow_definition(
     key: str | None = None,
     definition_id: UUID | None = None,
     version: int = 1,
-) -> Definition:
+) -> DefinitionVersion:
     """
     A definition that asks for these approvals, one step after the other, and then enrolls or revokes.
     """
@@ -72,7 +72,7 @@ def workflow_definition(
         case "Revocation":
             steps.append(Step(new_id(), "Revoke", "RevokeStep1", "RevokeStep"))
     steps.append(Step(new_id(), "End", "EndNOOP", "NOOPStep"))
-    return Definition(
+    return DefinitionVersion(
         id=definition_id or new_id(),
         display_name=display_name,
         workflow_type=workflow_type,

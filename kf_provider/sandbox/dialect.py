@@ -1,5 +1,5 @@
 """
-Which Keyfactor Command the sandbox plays.
+The versions of Keyfactor Command that the sandbox plays.
 """
 
 from __future__ import annotations

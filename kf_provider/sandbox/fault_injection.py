@@ -1,5 +1,5 @@
 """
-What the faults do to an answer.
+Fault injection: what each kind of fault does to one request and its answer.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.types import Receive, Scope, Send
 
 from .faults import FaultKind, FaultRule, RetryAfter
-from .responses import CODE_BAD_REQUEST, KeyfactorJson, error_response
+from .responses import CODE_BAD_REQUEST, KeyfactorJsonResponse, error_response
 
-SOON_SECONDS: Final = 2
-FAR_SECONDS: Final = 86_400
+RETRY_AFTER_SECONDS: Final = 2
+RETRY_AFTER_FAR_SECONDS: Final = 86_400
 ELSEWHERE_PATH: Final = "/elsewhere"
 UNKNOWN_STATUS_WORD: Final = "Hibernating"
 UNKNOWN_STATUS_NUMBER: Final = 99
@@ -58,7 +58,7 @@ class NoAnswer(Response):
             pass
 
 
-def fault_in_place_of_answer(fault: FaultRule, request: Request) -> tuple[Response, float | None] | None:
+def replacement_response(fault: FaultRule, request: Request) -> tuple[Response, float | None] | None:
     """
     The answer that a fault gives before Keyfactor sees the request, with the seconds of its Retry-After; or None.
     """
@@ -82,9 +82,9 @@ def fault_in_place_of_answer(fault: FaultRule, request: Request) -> tuple[Respon
     return None
 
 
-def spoil(fault: FaultRule, response: Response) -> Response:
+def alter_response(fault: FaultRule, response: Response) -> Response:
     """
-    The real answer, spoiled by a fault.
+    The real answer, as a fault changes it.
     """
     body = bytes(response.body)
     match fault.kind:
@@ -97,12 +97,14 @@ def spoil(fault: FaultRule, response: Response) -> Response:
             slow.raw_headers = response.raw_headers
             return slow
         case FaultKind.UNKNOWN_STATUS if response.status_code == 200:
-            return _with_body(response, KeyfactorJson(_rewritten(json.loads(body), "status", _unknown)).body)
+            return _with_body(
+                response, KeyfactorJsonResponse(_rewritten(json.loads(body), "status", _unknown_status)).body
+            )
         case FaultKind.NO_ZONE if response.status_code == 200:
             content = json.loads(body)
             for name in ("startdate", "lastmodified"):
                 content = _rewritten(content, name, _without_zone)
-            return _with_body(response, KeyfactorJson(content).body)
+            return _with_body(response, KeyfactorJsonResponse(content).body)
     return response
 
 
@@ -112,21 +114,21 @@ def retry_after_header(form: RetryAfter | str) -> tuple[str, float | None]:
     """
     match form:
         case RetryAfter.SECONDS:
-            return str(SOON_SECONDS), SOON_SECONDS
+            return str(RETRY_AFTER_SECONDS), RETRY_AFTER_SECONDS
         case RetryAfter.DATE:
             # A date has whole seconds: one more, so that it is not sooner than the other form.
-            then = datetime.now(UTC) + timedelta(seconds=SOON_SECONDS + 1)
-            return format_datetime(then, usegmt=True), SOON_SECONDS
+            then = datetime.now(UTC) + timedelta(seconds=RETRY_AFTER_SECONDS + 1)
+            return format_datetime(then, usegmt=True), RETRY_AFTER_SECONDS
         case RetryAfter.GARBAGE:
             return "soon", None
         case RetryAfter.NEGATIVE:
             return "-5", None
         case RetryAfter.FAR:
-            return str(FAR_SECONDS), FAR_SECONDS
+            return str(RETRY_AFTER_FAR_SECONDS), RETRY_AFTER_FAR_SECONDS
     return form, float(form) if form.isdecimal() else None
 
 
-async def released(request: Request, release: Future[None]) -> bool:
+async def wait_for_release(request: Request, release: Future[None]) -> bool:
     """
     Wait until hanging requests are released (True) or the client gives up (False).
     """
@@ -165,7 +167,7 @@ def _rewritten(content: Any, name: str, rewrite: Callable[[Any], Any]) -> Any:
     return {key: rewrite(value) if key.lower() == name else value for key, value in content.items()}
 
 
-def _unknown(status: str | int) -> str | int:
+def _unknown_status(status: str | int) -> str | int:
     return UNKNOWN_STATUS_NUMBER if isinstance(status, int) else UNKNOWN_STATUS_WORD
 
 

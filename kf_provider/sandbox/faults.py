@@ -1,5 +1,5 @@
 """
-Faults: what goes wrong on purpose, when, and how often; the same seed gives every client operation the same sequence.
+The plan of faults: which of them meets which request. The same seed gives every operation the same sequence.
 """
 
 from __future__ import annotations

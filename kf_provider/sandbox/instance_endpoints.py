@@ -15,7 +15,7 @@ from .accounts import Permission
 from .call import Call, forbidden, require_permission
 from .dialect import Dialect
 from .query import QueryError, parse_query
-from .responses import KeyfactorJson, bad_request
+from .responses import KeyfactorJsonResponse, bad_request
 from .state import SandboxState
 from .wire import QUERY_FIELDS
 from .workflow import Instance
@@ -25,7 +25,7 @@ DEFAULT_RETURN_LIMIT: Final = 50
 
 class InstanceEndpoints:
     """
-    What Keyfactor answers about workflow instances. To refuse, a method raises a `RefusalError` or `WorkflowError`.
+    What Keyfactor answers about workflow instances. To refuse, a method raises an `ApiError` or a `WorkflowError`.
     """
 
     def __init__(self, state: SandboxState) -> None:
@@ -42,7 +42,7 @@ class InstanceEndpoints:
             raise forbidden(self._state, call, *readable)
         if call.stale:
             instance = self._state.machine.earlier(call.id)
-        return KeyfactorJson(self._state.wire.instance(instance))
+        return KeyfactorJsonResponse(self._state.wire.instance(instance))
 
     def list_all(self, call: Call) -> Response:
         """
@@ -141,7 +141,7 @@ class InstanceEndpoints:
         limit = call.whole_number("ReturnLimit", DEFAULT_RETURN_LIMIT, least=1)
         skipped = (call.whole_number("PageReturned", 1, least=1) - 1) * limit
         rows = [wire.row(instance) for instance in found[skipped : skipped + limit]]
-        return KeyfactorJson(rows, headers={"x-total-count": str(len(found))})
+        return KeyfactorJsonResponse(rows, headers={"x-total-count": str(len(found))})
 
 
 def _is_own(call: Call, instance: Instance) -> bool:

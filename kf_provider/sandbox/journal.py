@@ -1,5 +1,5 @@
 """
-What clients asked and what they got: the witness of tests. It holds no secret.
+The journal: what clients asked and what they got, without secrets, for tests to look at.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-LONGEST_JOURNAL: Final = 20_000
+MAX_RECORDS: Final = 20_000
 
 _SECRET_HEADERS: Final = frozenset({"cookie", "proxy-authorization"})
 
@@ -77,12 +77,12 @@ class Journal:
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._records: deque[RequestRecord] = deque(maxlen=LONGEST_JOURNAL)
+        self._records: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
         self._changed = threading.Condition()
         self._started = time.monotonic()
         self._last_number = 0
 
-    def open(
+    def add(
         self,
         *,
         endpoint: Endpoint,

@@ -1,5 +1,5 @@
 """
-Keyfactor's side of the sandbox: its Web API and the identity provider's token endpoint, with journal and faults.
+The ASGI application that plays Keyfactor: routes, and the way of every request past journal, faults and login.
 
 Starlette without FastAPI on top: every error body here is Keyfactor's own, and none is a framework's 422.
 """
@@ -22,7 +22,7 @@ from .call import Call
 from .certificate_endpoints import CertificateEndpoints
 from .definition_endpoints import DefinitionEndpoints
 from .dialect import Dialect
-from .fault_injection import ELSEWHERE_PATH, NoAnswer, fault_in_place_of_answer, released, spoil
+from .fault_injection import ELSEWHERE_PATH, NoAnswer, alter_response, replacement_response, wait_for_release
 from .faults import EXEMPTING_HEADER, FaultKind, FaultRule, Operation
 from .instance_endpoints import InstanceEndpoints
 from .journal import Endpoint
@@ -30,8 +30,8 @@ from .responses import (
     CODE_BAD_REQUEST,
     CODE_FORBIDDEN,
     CODE_NOT_FOUND,
-    KeyfactorJson,
-    RefusalError,
+    ApiError,
+    KeyfactorJsonResponse,
     bad_request,
     error_response,
 )
@@ -52,7 +52,7 @@ UNAUTHORIZED_PAGE: Final = """\
 </body></html>
 """
 
-Answer = Callable[[Call], Response]
+Handler = Callable[[Call], Response]
 
 
 class KeyfactorApp:
@@ -67,11 +67,11 @@ class KeyfactorApp:
         self._paths: list[str] = []
         base = "/" + api_path.strip("/").lower()
 
-        def route(method: str, path: str, endpoint: Endpoint, answer: Answer, newest: int = 1) -> Route:
+        def route(method: str, path: str, endpoint: Endpoint, answer: Handler, max_api_version: int = 1) -> Route:
             self._paths.append(path)
 
             async def handle(request: Request) -> Response:
-                return await self._serve(request, endpoint, partial(self._answer, request, answer, newest))
+                return await self._serve(request, endpoint, partial(self._answer, request, answer, max_api_version))
 
             # IIS compares paths without regard to case. A parameter's name is not part of the path.
             pattern = path.lower().replace("{instanceid}", "{id}").replace("{definitionid}", "{id}")
@@ -79,7 +79,7 @@ class KeyfactorApp:
 
         all_instances, one = "/Workflow/Instances", "/Workflow/Instances/{instanceId}"
         definition = "/Workflow/Definitions/{definitionId}"
-        newest_definition = 2 if state.wire.dialect is Dialect.COMMAND_25 else 1
+        definition_api_version = 2 if state.wire.dialect is Dialect.COMMAND_25 else 1
         # The literals come before {instanceId}, as on the server.
         self._router = Router(
             [
@@ -93,7 +93,7 @@ class KeyfactorApp:
                 route("POST", one + "/Stop", Endpoint.STOP, instances.stop),
                 route("POST", one + "/Restart", Endpoint.RESTART, instances.restart),
                 route("GET", "/Workflow/Definitions", Endpoint.DEFINITIONS, definitions.list_all),
-                route("GET", definition, Endpoint.DEFINITIONS, definitions.get, newest_definition),
+                route("GET", definition, Endpoint.DEFINITIONS, definitions.get, definition_api_version),
                 route("POST", "/Enrollment/CSR", Endpoint.ENROLL, certificates.enroll_csr),
                 route("POST", "/Enrollment/PFX", Endpoint.ENROLL, certificates.enroll_pfx),
                 route("POST", "/Certificates/Revoke", Endpoint.REVOKE, certificates.revoke),
@@ -108,7 +108,7 @@ class KeyfactorApp:
         """
         Answer one request; the journal keeps the client's spelling of the path.
         """
-        scope = {**scope, "path": scope["path"].lower().rstrip("/"), "spelled_path": scope["path"]}
+        scope = {**scope, "path": scope["path"].lower().rstrip("/"), "original_path": scope["path"]}
         with suppress(ClientDisconnect):  # a client that gives up in mid-request has no answer to wait for
             await self._router(scope, receive, send)
 
@@ -124,9 +124,9 @@ class KeyfactorApp:
     async def _answer_unknown_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         def not_found(_body: bytes, _fault: FaultRule | None) -> Response:
             # ASP.NET's own words, without an ErrorCode.
-            uri = f"{request.url.scheme}://{request.url.netloc}{scope['spelled_path']}"
+            uri = f"{request.url.scheme}://{request.url.netloc}{scope['original_path']}"
             message = f"No HTTP resource was found that matches the request URI '{uri}'."
-            return KeyfactorJson({"Message": message}, status_code=404)
+            return KeyfactorJsonResponse({"Message": message}, status_code=404)
 
         request = Request(scope, receive)
         response = await self._serve(request, Endpoint.UNKNOWN, not_found)
@@ -136,7 +136,7 @@ class KeyfactorApp:
         self, request: Request, endpoint: Endpoint, answer: Callable[[bytes, FaultRule | None], Response]
     ) -> Response:
         """
-        Note the request, let a fault have its way with it, answer, and note what was answered.
+        Note the request, let a fault meet it, answer, and note what was answered.
         """
         state = self._state
         body = await request.body()
@@ -145,10 +145,10 @@ class KeyfactorApp:
         with state.lock:
             caller = state.accounts.authenticate(authorization)
             identity = caller.account.username if caller else client_credentials(authorization, body)[0]
-            number = state.journal.open(
+            number = state.journal.add(
                 endpoint=endpoint,
                 method=request.method,
-                path=request.scope["spelled_path"],
+                path=request.scope["original_path"],
                 query=request.url.query,
                 headers=request.headers,
                 instance_id=instance_id,
@@ -156,13 +156,13 @@ class KeyfactorApp:
                 credential=caller.kind if caller else None,
             )
             operation = Operation(endpoint, instance_id, identity)
-            fault = self._draw(request, operation, caller)
+            fault = self._draw_fault(request, operation, caller)
             release = state.faults.release
         if fault is not None:
             state.journal.amend(number, fault=fault.kind)
-            if fault.kind is FaultKind.HANG and not await released(request, release):
+            if fault.kind is FaultKind.HANG and not await wait_for_release(request, release):
                 return NoAnswer()
-            replacement = fault_in_place_of_answer(fault, request)
+            replacement = replacement_response(fault, request)
             if replacement is not None:
                 response, retry_after_seconds = replacement
                 if not isinstance(response, NoAnswer):
@@ -175,16 +175,18 @@ class KeyfactorApp:
             state.faults.note_answer(operation, response.status_code)
         response.headers["X-Keyfactor-Product-Version"] = state.wire.dialect.product_version
         state.journal.amend(number, status=response.status_code)
-        return response if fault is None else spoil(fault, response)
+        return response if fault is None else alter_response(fault, response)
 
-    def _draw(self, request: Request, operation: Operation, caller: Caller | None) -> FaultRule | None:
+    def _draw_fault(self, request: Request, operation: Operation, caller: Caller | None) -> FaultRule | None:
         if request.headers.get(EXEMPTING_HEADER) == "off" or operation.endpoint is Endpoint.ELSEWHERE:
             return None
         state = self._state
         has_token = caller is not None and caller.kind is CredentialKind.OAUTH
         return state.faults.draw(operation, has_ended=state.has_ended(operation.instance_id), has_token=has_token)
 
-    def _answer(self, request: Request, answer: Answer, newest: int, body: bytes, fault: FaultRule | None) -> Response:
+    def _answer(
+        self, request: Request, answer: Handler, max_api_version: int, body: bytes, fault: FaultRule | None
+    ) -> Response:
         """
         The answer to a request for Keyfactor: check who asks and how, then let `answer` do it.
         """
@@ -192,9 +194,9 @@ class KeyfactorApp:
         if caller is None:
             return HTMLResponse(UNAUTHORIZED_PAGE, status_code=401, headers={"WWW-Authenticate": "Basic"})
         try:
-            return answer(self._understood(request, caller, newest, body, fault))
-        except RefusalError as refusal:
-            return error_response(refusal.status, refusal.code, refusal.message)
+            return answer(self._parse_call(request, caller, max_api_version, body, fault))
+        except ApiError as exc:
+            return error_response(exc.status, exc.code, exc.message)
         except (InstanceNotFoundError, DefinitionNotFoundError) as exc:
             return error_response(404, CODE_NOT_FOUND, str(exc))
         except NotAllowedError as exc:
@@ -202,23 +204,25 @@ class KeyfactorApp:
         except WorkflowError as exc:
             return error_response(400, CODE_BAD_REQUEST, str(exc))
 
-    def _understood(self, request: Request, caller: Caller, newest: int, body: bytes, fault: FaultRule | None) -> Call:
+    def _parse_call(
+        self, request: Request, caller: Caller, max_api_version: int, body: bytes, fault: FaultRule | None
+    ) -> Call:
         """
         The request as a call, if its headers are in order and no fault takes the permission away.
 
-        `newest` is the newest version of the API that has the path.
+        `max_api_version` is the newest version of the API that has the path.
         """
         if request.headers.get("x-keyfactor-requested-with", "").lower() not in REQUESTED_WITH:
             raise bad_request("The request header 'x-keyfactor-requested-with' is missing or not valid.")
         api_version = API_VERSIONS.get(request.headers.get("x-keyfactor-api-version", "1"))
-        if api_version is None or api_version > newest:
+        if api_version is None or api_version > max_api_version:
             raise bad_request("The request header 'x-keyfactor-api-version' names a version that does not exist.")
         if fault is not None and fault.kind is FaultKind.FORBIDDEN:
             message = self._state.wire.permission_message(caller.account.username, [Permission.READ_ALL])
-            raise RefusalError(403, CODE_FORBIDDEN, message)
+            raise ApiError(403, CODE_FORBIDDEN, message)
         return Call(
             caller=caller,
-            spelled_id=request.path_params.get("id", ""),
+            raw_id=request.path_params.get("id", ""),
             api_version=api_version,
             parameters={name.lower(): text for name, text in parse_qsl(request.url.query, keep_blank_values=True)},
             body=body,
@@ -227,4 +231,4 @@ class KeyfactorApp:
 
     def _status_endpoints(self, call: Call) -> Response:
         del call
-        return KeyfactorJson(sorted(set(self._paths)))
+        return KeyfactorJsonResponse(sorted(set(self._paths)))

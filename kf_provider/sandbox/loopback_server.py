@@ -1,5 +1,5 @@
 """
-How the sandbox runs: an ASGI application on a loopback port, in a thread of its own.
+The HTTP server: uvicorn on a loopback port, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .certificates import CertificateFiles
+from .tls import CertificateFiles
 
 START_TIMEOUT_SECONDS: Final = 10.0
 STOP_TIMEOUT_SECONDS: Final = 1.0
@@ -39,7 +39,7 @@ class LoopbackServer:
             raise
         self.port: int = self._socket.getsockname()[1]
         self.address = f"[{address}]" if address.version == 6 else str(address)
-        self._server = _Server(
+        self._server = _UvicornServer(
             uvicorn.Config(
                 app,
                 http=_Protocol,
@@ -77,7 +77,7 @@ class LoopbackServer:
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """
     uvicorn's server, but one that says when it is ready, and ends at once: its own looks whether it should end ten
     times a second, gives connections time to finish, and waits for those that hang.

@@ -20,9 +20,9 @@ from .state import SandboxState
 from .wire import Json
 from .workflow import APPROVAL_SIGNAL, Instance, InstanceNotFoundError, Status
 
-MOST_ROWS: Final = 200
+MAX_ROWS: Final = 200
 
-FILES: Final[Mapping[str, str]] = {
+PAGE_FILES: Final[Mapping[str, str]] = {
     "index.html": "text/html; charset=utf-8",
     "portal.css": "text/css; charset=utf-8",
     "portal.js": "text/javascript; charset=utf-8",
@@ -67,7 +67,7 @@ class Portal:
         """
         return [
             _file_route("/", "index.html"),
-            *(_file_route(f"/sandbox/page/{name}", name) for name in FILES),
+            *(_file_route(f"/sandbox/page/{name}", name) for name in PAGE_FILES),
             self._json_route("/sandbox/instances", self._list),
             self._json_route("/sandbox/instances/{instance_id}", self._get),
         ]
@@ -83,7 +83,7 @@ class Portal:
                 return control_error(400, str(exc))
             # Plain ASCII: state data may hold half a surrogate pair, which has no UTF-8.
             body = json.dumps(content).encode("ascii")
-            headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "X-Sandbox-Now": _moment(now)}
+            headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "X-Sandbox-Now": _iso_time(now)}
             if request.headers.get("if-none-match") == headers["ETag"]:
                 return Response(status_code=304, headers=headers)
             return Response(body, media_type="application/json", headers=headers)
@@ -105,7 +105,7 @@ class Portal:
         return {
             "total": len(found),
             "waiting": sum(instance.status is Status.SUSPENDED for instance in instances),
-            "instances": [summary(instance) for instance in found[:MOST_ROWS]],
+            "instances": [summary(instance) for instance in found[:MAX_ROWS]],
         }
 
     def _get(self, request: Request) -> Json:
@@ -128,8 +128,8 @@ def summary(instance: Instance) -> Json:
         "step": instance.step.display_name,
         "received": instance.received,
         "needed": len(instance.signals),
-        "start_date": _moment(instance.start_date),
-        "last_modified": _moment(instance.last_modified),
+        "start_date": _iso_time(instance.start_date),
+        "last_modified": _iso_time(instance.last_modified),
     }
 
 
@@ -149,7 +149,7 @@ def detail(instance: Instance, revealed: frozenset[str]) -> Json:
             {"name": s.signal_name, "received": s.received, "sender": s.sender, "comment": s.comment}
             for s in instance.signals
         ],
-        "history": [{"time": _moment(event.time), "text": event.text} for event in instance.history],
+        "history": [{"time": _iso_time(event.time), "text": event.text} for event in instance.history],
         "data": _data_rows(instance, revealed),
     }
 
@@ -194,10 +194,10 @@ def _data_rows(instance: Instance, revealed: frozenset[str]) -> list[Json]:
 def _file_route(path: str, name: str) -> Route:
     async def handle(request: Request) -> Response:
         del request
-        return Response(resources.files(__package__).joinpath("page", name).read_bytes(), media_type=FILES[name])
+        return Response(resources.files(__package__).joinpath("page", name).read_bytes(), media_type=PAGE_FILES[name])
 
     return Route(path, handle, methods=["GET"])
 
 
-def _moment(moment: datetime) -> str:
+def _iso_time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")

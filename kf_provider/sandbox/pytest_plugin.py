@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIXTURES: Final = ("keyfactor_sandbox", "unkind_keyfactor_sandbox")
 SEEDS: Final = "keyfactor_seeds"
 DEFAULT_SEEDS: Final = ("1", "2", "3")
-DEFAULT_RATE: Final = "0.3"
+DEFAULT_FAULT_RATE: Final = "0.3"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """
     parser.addini(SEEDS, "seeds of the faults that unkind_keyfactor_sandbox plays", type="args", default=DEFAULT_SEEDS)
     parser.addini(
-        "keyfactor_fault_rate", "share of the requests that meet a fault there, from 0 to 1", default=DEFAULT_RATE
+        "keyfactor_fault_rate", "share of the requests that meet a fault there, from 0 to 1", default=DEFAULT_FAULT_RATE
     )
     parser.getgroup("keyfactor").addoption(
         "--keyfactor-seed",
@@ -76,7 +76,7 @@ def keyfactor_sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
     The marker `keyfactor_sandbox(dialect="11", ...)` says how it is made.
     """
-    with _running(request, tmp_path_factory, {}) as server:
+    with _started_sandbox(request, tmp_path_factory, {}) as server:
         yield server
 
 
@@ -91,7 +91,7 @@ def unkind_keyfactor_sandbox(
     A failed test tells its seed; `--keyfactor-seed N` repeats it.
     """
     rate = float(request.config.getini("keyfactor_fault_rate"))
-    with _running(request, tmp_path_factory, {"unkind": rate, "seed": request.param}) as server:
+    with _started_sandbox(request, tmp_path_factory, {"unkind": rate, "seed": request.param}) as server:
         yield server
 
 
@@ -112,7 +112,7 @@ def pytest_runtest_makereport(
 
 
 @contextmanager
-def _running(
+def _started_sandbox(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any]
 ) -> Iterator[Sandbox]:
     for marker in reversed(list(request.node.iter_markers("keyfactor_sandbox"))):

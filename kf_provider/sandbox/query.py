@@ -1,5 +1,5 @@
 """
-Keyfactor's query strings: `Status -eq "Suspended" AND (Title -contains "web" OR ReferenceId -gt 7)`.
+The parser of Keyfactor's query strings: `Status -eq "Suspended" AND (Title -contains "web" OR ReferenceId -gt 7)`.
 
 Source: keyfactor-api.md, section 1. The operators are those that Keyfactor's portal offers; no source lists them all.
 """
@@ -44,31 +44,31 @@ class _Parser:
     def __init__(self, text: str, field_types: FieldTypes) -> None:
         self._field_types = field_types
         self._field_names = {name.lower(): name for name in field_types}
-        self._tokens = _tokens(text)
+        self._tokens = _tokenize(text)
         self._next = 0
 
     def parse(self) -> Condition:
-        condition = self._either()
+        condition = self._or_expression()
         if self._peek() is not None:
             raise QueryError(f"unexpected {self._take().text!r}")
         return condition
 
-    def _either(self) -> Condition:
-        condition = self._all()
+    def _or_expression(self) -> Condition:
+        condition = self._and_expression()
         while self._take_word("or"):
-            condition = _or(condition, self._all())
+            condition = _or(condition, self._and_expression())
         return condition
 
-    def _all(self) -> Condition:
-        condition = self._one()
+    def _and_expression(self) -> Condition:
+        condition = self._operand()
         while self._take_word("and"):
-            condition = _and(condition, self._one())
+            condition = _and(condition, self._operand())
         return condition
 
-    def _one(self) -> Condition:
+    def _operand(self) -> Condition:
         token = self._take()
         if token == _Token("paren", "("):
-            condition = self._either()
+            condition = self._or_expression()
             if self._take() != _Token("paren", ")"):
                 raise QueryError("a closing parenthesis is missing")
             return condition
@@ -84,7 +84,7 @@ class _Parser:
         value = self._take()
         if value.kind not in {"quoted", "word"}:
             raise QueryError(f"{field} {operator.text} needs a value")
-        wanted = None if value == _Token("word", "NULL") else _converted(value.text, self._field_types[field])
+        wanted = None if value == _Token("word", "NULL") else _convert(value.text, self._field_types[field])
         return lambda fields: compare(fields[field], wanted)
 
     def _peek(self) -> _Token | None:
@@ -116,7 +116,7 @@ def parse_query(text: str, field_types: FieldTypes) -> Condition:
     return _Parser(text, field_types).parse()
 
 
-def _tokens(text: str) -> list[_Token]:
+def _tokenize(text: str) -> list[_Token]:
     tokens, position = [], 0
     text = text.rstrip()
     while position < len(text):
@@ -138,7 +138,7 @@ def _or(left: Condition, right: Condition) -> Condition:
     return lambda fields: left(fields) or right(fields)
 
 
-def _converted(text: str, field_type: type[str] | type[int] | type[datetime]) -> Value:
+def _convert(text: str, field_type: type[str] | type[int] | type[datetime]) -> Value:
     try:
         if field_type is int:
             return int(text)
@@ -151,7 +151,7 @@ def _converted(text: str, field_type: type[str] | type[int] | type[datetime]) ->
     return text.lower()
 
 
-def _compared(test: Callable[[int], bool]) -> Callable[[Value, Value], bool]:
+def _order_operator(test: Callable[[int], bool]) -> Callable[[Value, Value], bool]:
     """
     An operator from a test of the sign of `value - wanted`; NULL equals a missing value and differs from all others.
     """
@@ -169,7 +169,7 @@ def _compared(test: Callable[[int], bool]) -> Callable[[Value, Value], bool]:
     return compare
 
 
-def _text(test: Callable[[str, str], bool]) -> Callable[[Value, Value], bool]:
+def _text_operator(test: Callable[[str, str], bool]) -> Callable[[Value, Value], bool]:
     def compare(value: Value, wanted: Value) -> bool:
         return value is not None and wanted is not None and test(str(value).lower(), str(wanted))
 
@@ -181,18 +181,18 @@ def _sign(value: Any, wanted: Any) -> int:
 
 
 _TEXT_OPERATORS: Final[Mapping[str, Callable[[Value, Value], bool]]] = {
-    "-contains": _text(lambda value, wanted: wanted in value),
-    "-notcontains": _text(lambda value, wanted: wanted not in value),
-    "-startswith": _text(lambda value, wanted: value.startswith(wanted)),
-    "-endswith": _text(lambda value, wanted: value.endswith(wanted)),
+    "-contains": _text_operator(lambda value, wanted: wanted in value),
+    "-notcontains": _text_operator(lambda value, wanted: wanted not in value),
+    "-startswith": _text_operator(lambda value, wanted: value.startswith(wanted)),
+    "-endswith": _text_operator(lambda value, wanted: value.endswith(wanted)),
 }
 
 _OPERATORS: Final[Mapping[str, Callable[[Value, Value], bool]]] = {
-    "-eq": _compared(lambda sign: sign == 0),
-    "-ne": _compared(lambda sign: sign != 0),
-    "-gt": _compared(lambda sign: sign > 0),
-    "-ge": _compared(lambda sign: sign >= 0),
-    "-lt": _compared(lambda sign: sign < 0),
-    "-le": _compared(lambda sign: sign <= 0),
+    "-eq": _order_operator(lambda sign: sign == 0),
+    "-ne": _order_operator(lambda sign: sign != 0),
+    "-gt": _order_operator(lambda sign: sign > 0),
+    "-ge": _order_operator(lambda sign: sign >= 0),
+    "-lt": _order_operator(lambda sign: sign < 0),
+    "-le": _order_operator(lambda sign: sign <= 0),
     **_TEXT_OPERATORS,
 }

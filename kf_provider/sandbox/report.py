@@ -66,7 +66,7 @@ class Report:
         return "".join(line + "\n" for line in lines)
 
 
-def report(records: Sequence[RequestRecord]) -> Report:
+def build_report(records: Sequence[RequestRecord]) -> Report:
     """
     The report on these requests, oldest first.
     """

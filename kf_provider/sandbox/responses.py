@@ -1,5 +1,5 @@
 """
-How Keyfactor writes its JSON, and how it says no.
+The bodies of Keyfactor's answers: JSON as .NET writes it, and errors with their codes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CODE_BAD_REQUEST: Final = "0xA0110002"
 _ESCAPED: Final = str.maketrans({character: f"\\u{ord(character):04X}" for character in "'&<>`"})
 
 
-class RefusalError(Exception):
+class ApiError(Exception):
     """
     Keyfactor says no: a status with an ErrorCode and a Message.
     """
@@ -30,7 +30,7 @@ class RefusalError(Exception):
         self.message = message
 
 
-class KeyfactorJson(JSONResponse):
+class KeyfactorJsonResponse(JSONResponse):
     """
     JSON as .NET writes it.
     """
@@ -42,15 +42,15 @@ class KeyfactorJson(JSONResponse):
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED).encode()
 
 
-def error_response(status: int, code: str, message: str) -> KeyfactorJson:
+def error_response(status: int, code: str, message: str) -> KeyfactorJsonResponse:
     """
     The body that Keyfactor's clients know: two keys, no more.
     """
-    return KeyfactorJson({"ErrorCode": code, "Message": message}, status_code=status)
+    return KeyfactorJsonResponse({"ErrorCode": code, "Message": message}, status_code=status)
 
 
-def bad_request(message: str) -> RefusalError:
+def bad_request(message: str) -> ApiError:
     """
     A refusal of something that the client got wrong.
     """
-    return RefusalError(400, CODE_BAD_REQUEST, message)
+    return ApiError(400, CODE_BAD_REQUEST, message)

@@ -61,11 +61,11 @@ class SameOriginGuard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refused = refusal(Request(scope))
+        refused = refuse_foreign_page(Request(scope))
         await (refused or self._app)(scope, receive, send_with_headers)
 
 
-def refusal(request: Request) -> Response | None:
+def refuse_foreign_page(request: Request) -> Response | None:
     """
     The answer to a request that a foreign web page has sent; None for all others.
     """

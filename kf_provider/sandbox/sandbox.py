@@ -1,5 +1,5 @@
 """
-The sandbox from Python: start it, move its workflow instances, look at what clients asked.
+The class `Sandbox`: start it, move its workflow instances, look at what clients asked.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from .accounts import EVERY_PERMISSION, Account, Permission
-from .certificates import CertificateFiles, ServerCertificate
-from .control import OPERATOR, ControlApi, approval_steps
+from .control import OPERATOR_USERNAME, ControlApi, approval_steps
 from .definitions import PKI_ADMINISTRATORS
 from .dialect import Dialect
 from .faults import FaultKind, FaultRule, unkind_rules
@@ -24,9 +23,10 @@ from .journal import READS, Endpoint, RequestRecord
 from .keyfactor_app import KeyfactorApp
 from .loopback_server import LoopbackServer, loopback_address
 from .portal import Portal
-from .report import Report, report
+from .report import Report, build_report
 from .same_origin import SameOriginGuard
 from .state import DEFAULT_TEMPLATE, SandboxState
+from .tls import CertificateFiles, ServerCertificate
 from .token_endpoint import TOKEN_PATH
 from .wire import INVENTED_NUMBERS, Wire
 from .workflow import Instance, Status
@@ -61,22 +61,22 @@ class Sandbox:
     ) -> None:
         self.api_path = api_path.strip("/")
         self.seed = secrets.randbits(32) if seed is None else seed
-        self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _numbers(statuses)))
+        self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _status_numbers(statuses)))
         self.be_unkind(unkind)
         self._keyfactor_app = KeyfactorApp(self._state, self.api_path)
         self._own_app = SameOriginGuard(Router([*Portal(self._state).routes(), ControlApi(self._state).mount()]))
-        self._files = (
+        self._certificate_files = (
             None if tls is None else CertificateFiles(ServerCertificate(tls), host=str(loopback_address(host)))
         )
         try:
-            self._host = LoopbackServer(self._application, host=host, port=port, certificate=self._files)
+            self._server = LoopbackServer(self._application, host=host, port=port, certificate=self._certificate_files)
         except OSError:
-            self._remove_files()
+            self._remove_certificate_files()
             raise
-        self.port = self._host.port
-        self.url = f"{'https' if self._files else 'http'}://{self._host.address}:{self.port}"
+        self.port = self._server.port
+        self.url = f"{'https' if self._certificate_files else 'http'}://{self._server.address}:{self.port}"
         self.token_url = self.url + TOKEN_PATH
-        self.ca_cert = str(self._files.ca_cert) if self._files else None
+        self.ca_cert = str(self._certificate_files.ca_cert) if self._certificate_files else None
 
     def __enter__(self) -> Self:
         self.start()
@@ -91,14 +91,14 @@ class Sandbox:
         """
         Answer requests from here on.
         """
-        self._host.start()
+        self._server.start()
 
     def close(self) -> None:
         """
         Cut every connection and free the port.
         """
-        self._host.stop()
-        self._remove_files()
+        self._server.stop()
+        self._remove_certificate_files()
 
     # What a client needs
 
@@ -107,7 +107,7 @@ class Sandbox:
         """
         The account whose credentials the attributes below are; it may do everything.
         """
-        return self._state.owner
+        return self._state.default_account
 
     @property
     def username(self) -> str:
@@ -227,28 +227,28 @@ class Sandbox:
         Give the next approval, as somebody who may.
         """
         with self._state.lock:
-            self._state.answer(UUID(instance_id), approved=True, comment=comment)
+            self._state.signal_as_approver(UUID(instance_id), approved=True, comment=comment)
 
     def deny(self, instance_id: str, comment: str = "") -> None:
         """
         Deny, as somebody who may: the instance is Rejected.
         """
         with self._state.lock:
-            self._state.answer(UUID(instance_id), approved=False, comment=comment)
+            self._state.signal_as_approver(UUID(instance_id), approved=False, comment=comment)
 
     def stop(self, instance_id: str) -> None:
         """
         Stop a suspended instance: it is Rejected.
         """
         with self._state.lock:
-            self._state.machine.stop(UUID(instance_id), by=OPERATOR)
+            self._state.machine.stop(UUID(instance_id), by=OPERATOR_USERNAME)
 
     def restart(self, instance_id: str) -> str:
         """
         Restart a suspended or failed instance and return the new one's id; the old one is CanceledForRestart.
         """
         with self._state.lock:
-            return str(self._state.machine.restart(UUID(instance_id), by=OPERATOR).id)
+            return str(self._state.machine.restart(UUID(instance_id), by=OPERATOR_USERNAME).id)
 
     def fail(self, instance_id: str, message: str = "") -> None:
         """
@@ -318,7 +318,7 @@ class Sandbox:
         """
         How the clients have behaved so far; its `card()` is for people.
         """
-        return report(self.journal())
+        return build_report(self.journal())
 
     # Faults and credentials
 
@@ -360,7 +360,7 @@ class Sandbox:
                 times=times,
                 status=status,
                 retry_after=retry_after,
-                endpoints=_endpoints(endpoints),
+                endpoints=_endpoint_set(endpoints),
             )
         )
 
@@ -397,7 +397,7 @@ class Sandbox:
         rule = FaultRule(
             kind=FaultKind.FORBIDDEN,
             instance_id=None if instance_id is None else UUID(instance_id),
-            endpoints=_endpoints(endpoints) or READS,
+            endpoints=_endpoint_set(endpoints) or READS,
         )
         with self._state.lock:
             self._state.faults.forbid(rule)
@@ -429,9 +429,9 @@ class Sandbox:
         with self._state.lock:
             self._state.accounts.revoke_tokens()
 
-    def _remove_files(self) -> None:
-        if self._files is not None:
-            self._files.remove()
+    def _remove_certificate_files(self) -> None:
+        if self._certificate_files is not None:
+            self._certificate_files.remove()
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._own_app if _is_own_path(scope["path"]) else self._keyfactor_app
@@ -445,7 +445,7 @@ def _is_own_path(path: str) -> bool:
     return path in {"/", "/sandbox"} or path.startswith("/sandbox/")
 
 
-def _numbers(statuses: str | Mapping[Status, int]) -> Mapping[Status, int] | None:
+def _status_numbers(statuses: str | Mapping[Status, int]) -> Mapping[Status, int] | None:
     match statuses:
         case "words":
             return None
@@ -456,5 +456,5 @@ def _numbers(statuses: str | Mapping[Status, int]) -> Mapping[Status, int] | Non
     return {status: statuses[status] for status in Status}
 
 
-def _endpoints(endpoints: Iterable[Endpoint | str] | None) -> frozenset[Endpoint] | None:
+def _endpoint_set(endpoints: Iterable[Endpoint | str] | None) -> frozenset[Endpoint] | None:
     return None if endpoints is None else frozenset(Endpoint(endpoint) for endpoint in endpoints)

@@ -25,7 +25,7 @@ from .journal import Journal
 from .wire import Wire
 from .workflow import (
     APPROVAL_SIGNAL,
-    Definition,
+    DefinitionVersion,
     Instance,
     InstanceNotFoundError,
     Person,
@@ -50,7 +50,7 @@ class SandboxState:
         self.wire = wire
         self.clock = VirtualClock()
         self.accounts = Accounts(now=self.clock.now)
-        self.owner = self.accounts.add(DEFAULT_USERNAME, client_id=DEFAULT_CLIENT_ID)
+        self.default_account = self.accounts.add(DEFAULT_USERNAME, client_id=DEFAULT_CLIENT_ID)
         self.faults = Faults(seed)
         self._seed = seed
         self.journal = Journal(now=self.clock.now)
@@ -91,7 +91,7 @@ class SandboxState:
         """
         Start an enrollment that needs these approvals.
         """
-        initiated_by = initiated_by or self.owner.username
+        initiated_by = initiated_by or self.default_account.username
         return self.machine.start(
             self._enrollment_definition(tuple(approval_steps)),
             title=enrollment_title(initiated_by, subject),
@@ -124,7 +124,7 @@ class SandboxState:
             ),
         )
 
-    def answer(self, instance_id: UUID, *, approved: bool, comment: str) -> Instance:
+    def signal_as_approver(self, instance_id: UUID, *, approved: bool, comment: str) -> Instance:
         """
         Approve or deny at the step where the instance is, as somebody who may.
         """
@@ -170,7 +170,7 @@ class SandboxState:
     def _start_again(self) -> None:
         self._random = random.Random(self._seed)  # noqa: S311 - must be repeatable, and protects nothing
         self.machine = WorkflowMachine(now=self.clock.now, new_id=self.new_id)
-        self._enrollment_definitions: dict[tuple[ApprovalStep, ...], Definition] = {}
+        self._enrollment_definitions: dict[tuple[ApprovalStep, ...], DefinitionVersion] = {}
         self._enrollment_definition(ONE_APPROVAL)
         self._global_revocation = self.machine.publish(
             workflow_definition(
@@ -178,7 +178,7 @@ class SandboxState:
             )
         )
 
-    def _enrollment_definition(self, steps: tuple[ApprovalStep, ...]) -> Definition:
+    def _enrollment_definition(self, steps: tuple[ApprovalStep, ...]) -> DefinitionVersion:
         if steps not in self._enrollment_definitions:
             needed = " + ".join(str(step.approvals) for step in steps) or "no"
             name = "Global Enrollment" if steps == ONE_APPROVAL else f"Enrollment with {needed} approvals"

@@ -1,5 +1,5 @@
 """
-What goes over the wire: instances and definitions as Keyfactor writes them, in each dialect.
+The wire format: instances and definitions as Keyfactor writes them, in each dialect.
 
 Source: keyfactor-api.md, sections 2, 3, 5, 7 and 8.
 """
@@ -16,7 +16,7 @@ from .accounts import Permission
 from .definitions import ROLE_NAMES
 from .dialect import Dialect
 from .query import FieldTypes, Value
-from .workflow import APPROVAL_SIGNAL, Definition, Instance, Signal, StateData, Status, Step
+from .workflow import APPROVAL_SIGNAL, DefinitionVersion, Instance, InstanceSignal, StateData, Status, Step
 
 Json = dict[str, Any]
 
@@ -55,47 +55,47 @@ _PERMISSION_PATHS: Final[Mapping[Permission, str]] = {
 @dataclass(frozen=True)
 class Wire:
     """
-    One way of writing: `numbers` maps statuses to what is written instead of the word.
+    One way of writing: `status_numbers` maps statuses to what is written instead of the word.
     """
 
     dialect: Dialect
-    numbers: Mapping[Status, int] | None = None
+    status_numbers: Mapping[Status, int] | None = None
 
     def status(self, status: Status) -> str | int:
         """
         A status as word or number.
         """
-        return str(status) if self.numbers is None else self.numbers[status]
+        return str(status) if self.status_numbers is None else self.status_numbers[status]
 
     def row(self, instance: Instance) -> Json:
         """
         An instance in a list: without signals and data.
         """
-        return self._named(self._row(instance))
+        return self._with_key_case(self._common_fields(instance))
 
     def instance(self, instance: Instance) -> Json:
         """
         An instance with everything.
         """
         signals = [self._signal(signal) for signal in instance.signals]
-        return self._named(
-            self._row(instance)
+        return self._with_key_case(
+            self._common_fields(instance)
             | {
-                "Signals": self._nullable(signals),
+                "Signals": self._null_if_empty(signals),
                 "InitialData": self._state_data(instance.initial_data),
                 "CurrentStateData": self._state_data(instance.current_state_data),
             }
         )
 
-    def definition_row(self, definition: Definition) -> Json:
+    def definition_row(self, definition: DefinitionVersion) -> Json:
         """
         A workflow definition in a list.
         """
-        return self._named(
+        return self._with_key_case(
             {
                 "Id": str(definition.id),
                 "DisplayName": definition.display_name,
-                "Description": self._nullable(definition.description),
+                "Description": self._null_if_empty(definition.description),
                 "Key": definition.key,
                 "KeyDisplayName": definition.key_display_name,
                 "IsPublished": True,
@@ -103,7 +103,7 @@ class Wire:
             }
         )
 
-    def definition(self, definition: Definition, api_version: int) -> Json:
+    def definition(self, definition: DefinitionVersion, api_version: int) -> Json:
         """
         A workflow definition with its steps. Version 2 of the API has a list of keys, and names roles.
 
@@ -115,7 +115,7 @@ class Wire:
         if api_version == 2:
             key = {"DisplayName": row.pop("KeyDisplayName"), "Value": row.pop("Key")}
             row["Keys"] = [] if definition.key is None else [key]
-        return row | self._named(
+        return row | self._with_key_case(
             {"Steps": steps, "DraftVersion": definition.version, "PublishedVersion": definition.version}
         )
 
@@ -143,7 +143,7 @@ class Wire:
             "WorkflowType": instance.definition.workflow_type,
         }
 
-    def _row(self, instance: Instance) -> Json:
+    def _common_fields(self, instance: Instance) -> Json:
         step = instance.step
         nameless = self.dialect is Dialect.COMMAND_11 and instance.status is Status.COMPLETE
         unchanged = self.dialect is not Dialect.COMMAND_10 and instance.last_modified == instance.start_date
@@ -151,8 +151,8 @@ class Wire:
             "Id": str(instance.id),
             "Status": self.status(instance.status),
             "CurrentStepId": str(ZERO_GUID if nameless else step.id),
-            "StatusMessage": self._nullable(instance.status_message),
-            "Definition": self._named(
+            "StatusMessage": self._null_if_empty(instance.status_message),
+            "Definition": self._with_key_case(
                 {
                     "Id": str(instance.definition.id),
                     "DisplayName": instance.definition.display_name,
@@ -168,8 +168,8 @@ class Wire:
             "ReferenceId": instance.reference_id,
         }
 
-    def _signal(self, signal: Signal) -> Json:
-        return self._named(
+    def _signal(self, signal: InstanceSignal) -> Json:
+        return self._with_key_case(
             {
                 "SignalName": signal.signal_name,
                 "StepSignalId": str(signal.step_signal_id),
@@ -178,7 +178,7 @@ class Wire:
         )
 
     def _step(self, step: Step, following: Step | None, api_version: int) -> Json:
-        return self._named(
+        return self._with_key_case(
             {
                 "Id": str(step.id),
                 "DisplayName": step.display_name,
@@ -195,7 +195,7 @@ class Wire:
     def _step_signal(self, step: Step, api_version: int) -> Json:
         ids = sorted(step.role_ids)
         if api_version == 1:
-            return self._named({"SignalName": APPROVAL_SIGNAL, "RoleIds": ids})
+            return self._with_key_case({"SignalName": APPROVAL_SIGNAL, "RoleIds": ids})
         roles = [{"RoleId": str(role_id), "RoleName": ROLE_NAMES.get(role_id, f"Role {role_id}")} for role_id in ids]
         return {"SignalName": APPROVAL_SIGNAL, "Roles": roles, "RoleTokens": []}
 
@@ -206,12 +206,12 @@ class Wire:
             return state_data
         return state_data | {"SANs": [{"Key": kind, "Value": name} for kind, names in sans.items() for name in names]}
 
-    def _named(self, content: Json) -> Json:
+    def _with_key_case(self, content: Json) -> Json:
         if self.dialect is not Dialect.COMMAND_11:
             return content
         return {name[0].lower() + name[1:]: value for name, value in content.items()}
 
-    def _nullable(self, content: Any) -> Any:
+    def _null_if_empty(self, content: Any) -> Any:
         return content if content or self.dialect is Dialect.COMMAND_10 else None
 
     def _timestamp(self, moment: datetime) -> str:

@@ -1,5 +1,5 @@
 """
-The workflow machine: what Keyfactor Command does with an instance. It knows no HTTP.
+The workflow machine: what Keyfactor Command does with an instance.
 
     start ──> Running ──> Suspended ──(every signal approved)──> Running ──> Complete
                  │            │  └──(one denial, or stop)──────────────────> Rejected
@@ -94,7 +94,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Definition:
+class DefinitionVersion:
     """
     One version of a workflow definition: its steps in the order in which they run. The last waits for nobody.
     """
@@ -119,6 +119,9 @@ class Definition:
         return self.steps[self.steps.index(step) + 1]
 
 
+Definition = DefinitionVersion  # its name until now, by which tests/faults/keyfactor.py imports it
+
+
 @dataclass(frozen=True)
 class Person:
     """
@@ -130,7 +133,7 @@ class Person:
 
 
 @dataclass
-class Signal:
+class InstanceSignal:
     """
     One answer that a suspended instance waits for, or has received.
     """
@@ -143,7 +146,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Event:
+class HistoryEntry:
     """
     One line of an instance's history, for people.
     """
@@ -160,7 +163,7 @@ class Instance:
 
     id: UUID
     reference_id: int
-    definition: Definition
+    definition: DefinitionVersion
     title: str
     initiated_by: str
     start_date: datetime
@@ -170,8 +173,8 @@ class Instance:
     step: Step
     status: Status = Status.RUNNING
     status_message: str = ""
-    signals: list[Signal] = field(default_factory=list)
-    history: list[Event] = field(default_factory=list)
+    signals: list[InstanceSignal] = field(default_factory=list)
+    history: list[HistoryEntry] = field(default_factory=list)
     successor_id: UUID | None = None
     held: bool = False
 
@@ -213,14 +216,14 @@ class WorkflowMachine:
         self._now = now
         self._new_id = new_id
         self._instances: dict[UUID, Instance] = {}
-        self._definitions: dict[UUID, list[Definition]] = {}
+        self._definitions: dict[UUID, list[DefinitionVersion]] = {}
         self._earlier: dict[UUID, Instance] = {}
         self._stalled_since: dict[UUID, datetime] = {}
         self._last_reference_id = 0
 
     # Definitions
 
-    def publish(self, definition: Definition) -> Definition:
+    def publish(self, definition: DefinitionVersion) -> DefinitionVersion:
         """
         Add a definition, or a higher version of one: the version that new instances run.
         """
@@ -231,13 +234,13 @@ class WorkflowMachine:
         return definition
 
     @property
-    def definitions(self) -> list[Definition]:
+    def definitions(self) -> list[DefinitionVersion]:
         """
         The published version of every definition, oldest definition first.
         """
         return [versions[-1] for versions in self._definitions.values()]
 
-    def definition(self, definition_id: UUID, version: int | None = None) -> Definition:
+    def definition(self, definition_id: UUID, version: int | None = None) -> DefinitionVersion:
         """
         A definition in one version, or in its published one.
         """
@@ -277,7 +280,7 @@ class WorkflowMachine:
 
     def start(
         self,
-        definition: Definition,
+        definition: DefinitionVersion,
         *,
         title: str,
         initiated_by: str,
@@ -306,7 +309,7 @@ class WorkflowMachine:
             held=held,
         )
         self._instances[instance.id] = instance
-        instance.history.append(Event(now, f"started by {initiated_by}"))
+        instance.history.append(HistoryEntry(now, f"started by {initiated_by}"))
         if not held:
             self._run(instance, first)
         return instance
@@ -318,7 +321,7 @@ class WorkflowMachine:
         instance = self.instance(instance_id)
         if not instance.held or instance.status is not Status.RUNNING:
             raise WrongStatusError(f"workflow instance {instance_id} is not held")
-        self._before_change(instance)
+        self._keep_earlier(instance)
         instance.held = False
         self._run(instance, instance.step)
         return instance
@@ -352,7 +355,7 @@ class WorkflowMachine:
             raise NotAllowedError(
                 f"{sender.name} may not send the signal {signal_key!r} to workflow instance {instance_id}"
             )
-        self._before_change(instance)
+        self._keep_earlier(instance)
         slot.received, slot.sender, slot.comment = True, sender.name, comment
         answers: list[StateData] = instance.current_state_data.setdefault(signal_key, [])
         answers.append({"Approved": str(approved), "Comment": comment, "UserName": sender.name})
@@ -375,7 +378,7 @@ class WorkflowMachine:
         instance = self.instance(instance_id)
         if instance.has_ended:
             raise WrongStatusError(f"workflow instance {instance_id} is {instance.status} already")
-        self._before_change(instance)
+        self._keep_earlier(instance)
         if instance.status is Status.RUNNING:
             instance.held = False
             self._run(instance, instance.step)
@@ -390,7 +393,7 @@ class WorkflowMachine:
         instance = self.instance(instance_id)
         if instance.has_ended:
             raise WrongStatusError(f"workflow instance {instance_id} is {instance.status} already")
-        self._before_change(instance)
+        self._keep_earlier(instance)
         self._end(instance, Status.FAILED, message)
         return instance
 
@@ -403,7 +406,7 @@ class WorkflowMachine:
             raise WrongStatusError(
                 f"workflow instance {instance_id} is {instance.status}: only Suspended can be stopped"
             )
-        self._before_change(instance)
+        self._keep_earlier(instance)
         self._end(instance, Status.REJECTED, f"stopped by {by}")
         return instance
 
@@ -417,7 +420,7 @@ class WorkflowMachine:
                 f"workflow instance {instance_id} is {instance.status}: only Suspended and Failed can be restarted"
             )
         definition = self.definition(instance.definition.id, version)
-        self._before_change(instance)
+        self._keep_earlier(instance)
         self._end(instance, Status.CANCELED_FOR_RESTART, f"restarted by {by}")
         successor = self.start(
             definition,
@@ -447,11 +450,11 @@ class WorkflowMachine:
             instance.step = step
             if step.approvals:
                 instance.status = Status.SUSPENDED
-                instance.signals = [Signal(APPROVAL_SIGNAL, self._new_id()) for _ in range(step.approvals)]
+                instance.signals = [InstanceSignal(APPROVAL_SIGNAL, self._new_id()) for _ in range(step.approvals)]
                 self._note(instance, f"waits at {step.display_name!r}")
                 return
             instance.status, instance.signals = Status.RUNNING, []
-            instance.current_state_data.update(_outcome(step, instance))
+            instance.current_state_data.update(_state_data_added_by(step, instance))
             if step is instance.definition.steps[-1]:
                 self._end(instance, Status.COMPLETE, "")
                 return
@@ -469,9 +472,9 @@ class WorkflowMachine:
 
     def _note(self, instance: Instance, text: str) -> None:
         instance.last_modified = max(self._now(), instance.last_modified)
-        instance.history.append(Event(instance.last_modified, text))
+        instance.history.append(HistoryEntry(instance.last_modified, text))
 
-    def _before_change(self, instance: Instance) -> None:
+    def _keep_earlier(self, instance: Instance) -> None:
         # Definition and steps are frozen and shared; the data below them is copied only as deep as it changes.
         earlier = copy.copy(instance)
         earlier.current_state_data = copy.deepcopy(instance.current_state_data)
@@ -489,11 +492,11 @@ class WorkflowMachine:
         for instance_id, since in list(self._stalled_since.items()):
             if self._now() - since >= DAILY_JOB:
                 instance = self._instances[instance_id]
-                self._before_change(instance)
+                self._keep_earlier(instance)
                 self._leave_step(instance)
 
 
-def _outcome(step: Step, instance: Instance) -> Mapping[str, Any]:
+def _state_data_added_by(step: Step, instance: Instance) -> Mapping[str, Any]:
     """
     What a finished step adds to the state data.
     """

@@ -125,7 +125,7 @@ def two_versions(*asked: dict[str, Any]) -> list[httpx.Response]:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(KeyfactorApp(state, "KeyfactorAPI")),
             base_url="http://keyfactor.example.com/KeyfactorAPI",
-            auth=(state.owner.username, state.owner.password),
+            auth=(state.default_account.username, state.default_account.password),
             headers={"x-keyfactor-requested-with": "APIClient", "x-keyfactor-api-version": "2"},
         ) as client:
             return [await client.get(f"/Workflow/Definitions/{definition_id}", params=params) for params in asked]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from kf_provider.sandbox import Sandbox
-from kf_provider.sandbox.portal import FILES
+from kf_provider.sandbox.portal import PAGE_FILES
 
 ABSENT = "3b1f0a3e-5f0a-4c0e-9d52-0d9f1c6f5a11"
 
@@ -32,7 +32,7 @@ def test_page_is_whole_and_strict(server: Sandbox, control: httpx.Client) -> Non
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", page.text)
-    for name in FILES:
+    for name in PAGE_FILES:
         text = control.get(f"/page/{name}").text
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
         assert "innerHTML" not in text

@@ -94,11 +94,11 @@ def test_updates_by_itself(server: Sandbox, browser: Browser) -> None:
     """
     first = server.start_enrollment(approvals=2)
     browser.visit(f"{server.url}/#{first}")
-    browser.wait_for_text("#detail-standing", "Manager approval: 0 of 2 approvals")
+    browser.wait_for_text("#detail-progress", "Manager approval: 0 of 2 approvals")
 
     second = server.start_enrollment("CN=second.keyexample.com")
     server.approve(first, "one")
-    browser.wait_for_text("#detail-standing", "Manager approval: 1 of 2 approvals")
+    browser.wait_for_text("#detail-progress", "Manager approval: 1 of 2 approvals")
     server.approve(first)
     browser.wait_for_text("#detail-status", "Complete")
 
@@ -141,7 +141,7 @@ def test_markup_is_text(server: Sandbox, browser: Browser) -> None:
 
         assert f"denied by KEYEXAMPLE\\approver2: {payload}" in browser.text("#history")
         assert payload in browser.text("#signals")
-        assert payload in browser.text("#detail-standing")
+        assert payload in browser.text("#detail-progress")
     browser.visit(f"{server.url}/#{PAYLOADS[1]}")
     browser.wait(lambda: len(browser.all("#instances a")) == len(PAYLOADS), "the list")
 
@@ -215,7 +215,7 @@ def test_keyboard_only(server: Sandbox, browser: Browser) -> None:
     type_keys(browser, Keys.TAB)
     assert browser.focused == browser("#comment")
     type_keys(browser, "fine", Keys.TAB, Keys.ENTER)
-    browser.wait_for_text("#detail-standing", "Manager approval: 1 of 2 approvals")
+    browser.wait_for_text("#detail-progress", "Manager approval: 1 of 2 approvals")
     assert browser.focused == browser.button("approve")
     type_keys(browser, Keys.SPACE)
     browser.wait_for_text("#detail-status", "Complete")
@@ -246,7 +246,7 @@ def test_updates_leave_people_alone(server: Sandbox, browser: Browser) -> None:
     for count in (1, 2):
         server.start_enrollment(f"CN=other{count}.keyexample.com")
         server.approve(instance_id)
-        browser.wait_for_text("#detail-standing", f"Manager approval: {count} of 3 approvals")
+        browser.wait_for_text("#detail-progress", f"Manager approval: {count} of 3 approvals")
         assert browser.focused == browser("#comment")
     type_keys(browser, "X")
     assert browser("#comment").get_property("value") == "half a seXn"
@@ -386,7 +386,7 @@ def test_double_click_approves_once(server: Sandbox, browser: Browser) -> None:
     browser.wait_for_text("#detail-status", "Suspended")
 
     ActionChains(browser.driver).double_click(browser.button("approve")).perform()
-    browser.wait_for_text("#detail-standing", "Manager approval: 1 of 2 approvals")
+    browser.wait_for_text("#detail-progress", "Manager approval: 1 of 2 approvals")
 
     assert server.instance(instance_id).received == 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from kf_provider.sandbox import Endpoint, RequestRecord, Sandbox
 from kf_provider.sandbox.journal import Journal
-from kf_provider.sandbox.report import report
+from kf_provider.sandbox.report import build_report
 
 INSTANCE = UUID("3b1f0a3e-5f0a-4c0e-9d52-0d9f1c6f5a11")
 READ = RequestRecord(
@@ -40,7 +40,7 @@ def test_polite_client() -> None:
     """
     Polls two seconds apart are nothing to complain about.
     """
-    card = report([*at(0, 2, 4.5)])
+    card = build_report([*at(0, 2, 4.5)])
 
     assert card.polls[INSTANCE].count == 3
     assert (card.polls[INSTANCE].shortest_gap_seconds, card.polls[INSTANCE].longest_gap_seconds) == (2, 2.5)
@@ -54,7 +54,7 @@ def test_too_fast() -> None:
     """
     records = [*at(0, 0.5), *at(2, status=500), *at(2.1), *at(2.2, identity="other"), *at(2.3, query="page=2")]
 
-    assert report(records).polled_too_fast == 1
+    assert build_report(records).polled_too_fast == 1
 
 
 def test_ignored_retry_after() -> None:
@@ -65,15 +65,15 @@ def test_ignored_retry_after() -> None:
     patient = [*at(0, status=429, retry_after_seconds=5.0), *at(5.1)]
     other = [*at(0, status=429, retry_after_seconds=5.0), *at(1, endpoint=Endpoint.LIST, instance_id=None)]
 
-    assert [report(records).ignored_retry_after for records in (early, patient, other)] == [1, 0, 0]
+    assert [build_report(records).ignored_retry_after for records in (early, patient, other)] == [1, 0, 0]
 
 
 def test_highest_rate() -> None:
     """
     The fullest second anywhere.
     """
-    assert report([*at(0, 0.9, 1.8, 1.9, 2.7, 2.75, 5)]).highest_rate == 4
-    assert report([]).highest_rate == 0
+    assert build_report([*at(0, 0.9, 1.8, 1.9, 2.7, 2.75, 5)]).highest_rate == 4
+    assert build_report([]).highest_rate == 0
 
 
 def test_report_of_a_client(server: Sandbox, client: httpx.Client, control: httpx.Client) -> None:
@@ -107,10 +107,10 @@ def test_journal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Old requests are dropped; what happens to one that is gone is nobody's business.
     """
-    monkeypatch.setattr("kf_provider.sandbox.journal.LONGEST_JOURNAL", 2)
+    monkeypatch.setattr("kf_provider.sandbox.journal.MAX_RECORDS", 2)
     journal = Journal(now=lambda: READ.time)
     numbers = [
-        journal.open(
+        journal.add(
             endpoint=Endpoint.GET,
             method="GET",
             path=f"/{n}",

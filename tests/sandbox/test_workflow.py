@@ -12,8 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from kf_provider.sandbox.definitions import ApprovalStep, workflow_definition
 from kf_provider.sandbox.workflow import (
-    Definition,
     DefinitionNotFoundError,
+    DefinitionVersion,
     Instance,
     InstanceNotFoundError,
     NotAllowedError,
@@ -66,7 +66,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(target=ids)
     def begin(self) -> UUID:
-        self.definitions: dict[tuple[int, ...], Definition] = {}
+        self.definitions: dict[tuple[int, ...], DefinitionVersion] = {}
         return self.start_with([2, 1], held=False)
 
     @rule(target=ids, approvals=st.lists(st.integers(1, 3), max_size=2), held=st.booleans())
@@ -230,7 +230,7 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(error):
                 action()
 
-    def definition(self, approvals: tuple[int, ...]) -> Definition:
+    def definition(self, approvals: tuple[int, ...]) -> DefinitionVersion:
         if approvals not in self.definitions:
             steps = [ApprovalStep(approvals=count) for count in approvals]
             self.definitions[approvals] = self.machine.publish(
@@ -250,7 +250,7 @@ def machine() -> WorkflowMachine:
     return WorkflowMachine(now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def definition(version: int = 1, definition_id: UUID | None = None) -> Definition:
+def definition(version: int = 1, definition_id: UUID | None = None) -> DefinitionVersion:
     return workflow_definition(
         f"version {version}",
         workflow_type="Enrollment",
@@ -298,7 +298,7 @@ def test_last_step_ends_the_workflow() -> None:
 
     for steps in ((), (waiting,)):
         with pytest.raises(ValueError, match="ends the workflow"):
-            Definition(uuid4(), "d", "Enrollment", 1, steps)
+            DefinitionVersion(uuid4(), "d", "Enrollment", 1, steps)
 
 
 def test_next_approver_is_always_somebody_new() -> None:

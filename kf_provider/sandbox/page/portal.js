@@ -7,7 +7,7 @@
 const POLL_MILLISECONDS = 1000;
 const MESSAGE_MILLISECONDS = 8000;
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const DONE = { approve: "Approved", deny: "Denied", stop: "Stopped", restart: "Restarted" };
+const PAST_TENSE = { approve: "Approved", deny: "Denied", stop: "Stopped", restart: "Restarted" };
 
 const byId = (id) => document.getElementById(id);
 
@@ -15,7 +15,7 @@ const view = {
   openId: null, // the instance in the address
   shown: null, // the instance in the detail, as last received
   revealed: new Set(), // names of hidden values that were asked for
-  opener: null, // whether focus goes into the detail when it comes
+  focusWhenShown: null, // the instance whose detail takes the focus as soon as it is there
   round: 0, // of requests: an answer of an earlier round than the latest is out of date
   timer: 0,
   clockOffset: 0, // the sandbox's clock less the browser's, in milliseconds: it can be moved forward
@@ -78,7 +78,7 @@ function setStatus(element, status) {
   element.dataset.status = status;
 }
 
-function standing(instance) {
+function progress(instance) {
   if (instance.status === "Suspended") {
     if (instance.received === instance.needed) return `${instance.step}: all approvals are in, the daily job moves it on`;
     return `${instance.step}: ${instance.received} of ${instance.needed} approvals`;
@@ -209,21 +209,21 @@ function updateRow(row, instance) {
   setStatus(status, instance.status);
   setTime(time, instance.start_date);
   setText(title, instance.title);
-  setText(step, standing(instance));
+  setText(step, progress(instance));
   if (instance.instance_id === view.openId) link.setAttribute("aria-current", "true");
   else link.removeAttribute("aria-current");
 }
 
 // ---- one instance
 
-function open() {
+function openFromAddress() {
   const asked = decodeHash();
   if (asked === view.openId) return;
   const closed = view.openId;
   view.openId = asked;
   view.shown = null;
   view.revealed.clear();
-  view.opener = asked;
+  view.focusWhenShown = asked;
   byId("comment").value = "";
   if (!asked) {
     showSections();
@@ -251,8 +251,8 @@ function showDetail(instance) {
   else setText(byId("detail-title"), "This instance is not on the server, or not any more.");
   const before = view.shown;
   view.shown = instance;
-  if (view.opener === view.openId) {
-    view.opener = null;
+  if (view.focusWhenShown === view.openId) {
+    view.focusWhenShown = null;
     byId("detail-title").focus();
     if (matchMedia("(max-width: 55rem)").matches) scrollTo(0, 0);
   } else if (instance && before && before.status !== instance.status) {
@@ -263,7 +263,7 @@ function showDetail(instance) {
 function fillDetail(instance) {
   setText(byId("detail-title"), instance.title);
   setStatus(byId("detail-status"), instance.status);
-  setText(byId("detail-standing"), [standing(instance), instance.status_message].filter(Boolean).join(" · "));
+  setText(byId("detail-progress"), [progress(instance), instance.status_message].filter(Boolean).join(" · "));
   byId("detail-successor").hidden = !instance.successor_id;
   if (instance.successor_id) {
     setText(byId("successor"), instance.successor_id);
@@ -286,7 +286,7 @@ function fillDetail(instance) {
   setText(byId("detail-initiator"), instance.initiated_by);
   setTime(byId("detail-started"), instance.start_date);
   setTime(byId("detail-modified"), instance.last_modified);
-  reconcile(byId("data"), instance.data, (row) => row.name, makeDatum, updateDatum);
+  reconcile(byId("data"), instance.data, (row) => row.name, makeDataRow, updateDataRow);
   reconcile(byId("history"), instance.history, (event, n) => String(n), makeEvent, updateEvent);
 }
 
@@ -306,7 +306,7 @@ function updateSignal(item, signal, missing) {
   setText(item, signal.received ? `${signal.name} from ${signal.sender}${said}` : `${signal.name}: ${missing}`);
 }
 
-function makeDatum(row) {
+function makeDataRow(row) {
   const button = make("button", "small");
   button.type = "button";
   button.addEventListener("click", () => {
@@ -316,7 +316,7 @@ function makeDatum(row) {
   return make("div", "", make("dt", ""), make("dd", "", button, make("pre", "")));
 }
 
-function updateDatum(item, row) {
+function updateDataRow(item, row) {
   const [name, content] = item.children;
   const [button, text] = content.children;
   const isShown = row.text !== undefined;
@@ -357,7 +357,7 @@ function act(action) {
     byId("comment").value = "";
     view.shown = null; // the change to come is told here
     if (action === "restart") location.hash = answer.instance_id;
-    say(`${DONE[action]}. ${action === "restart" ? "The new instance" : "The instance"} is ${statusWords(answer.status)}.`);
+    say(`${PAST_TENSE[action]}. ${action === "restart" ? "The new instance" : "The instance"} is ${statusWords(answer.status)}.`);
   });
 }
 
@@ -395,7 +395,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(view.timer);
   else refresh();
 });
-addEventListener("hashchange", open);
+addEventListener("hashchange", openFromAddress);
 
 view.openId = decodeHash();
 showSections();

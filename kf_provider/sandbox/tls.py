@@ -42,8 +42,8 @@ class CertificateFiles:
         authority.cert_pem.write_to_path(self.ca_cert)
         if kind is ServerCertificate.SELF_SIGNED:
             # What an authority shows of itself: signed by its own key, known to nobody.
-            stranger = trustme.CA(organization_name="Stranger")
-            certificate = trustme.LeafCert(stranger.private_key_pem.bytes(), stranger.cert_pem.bytes(), [])
+            self_signed = trustme.CA(organization_name="Stranger")
+            certificate = trustme.LeafCert(self_signed.private_key_pem.bytes(), self_signed.cert_pem.bytes(), [])
         else:
             certificate = _certificate(authority, kind, host)
         self.server_key.touch(mode=0o600)
