@@ -85,6 +85,20 @@ def test_modules() -> None:
     assert {name for name in modules if f"`{name}`" not in README} == set()
 
 
+def test_modules_without_http() -> None:
+    """
+    What the table says to know no HTTP is imported where there is neither Starlette nor uvicorn.
+    """
+    rows = re.findall(r"^\| (`\w+\.py`.*) \| .*(?:no HTTP|without HTTP).*\|$", README, re.MULTILINE)
+    names = re.findall(r"`(\w+)\.py`", " ".join(rows))
+    code = "import sys; sys.modules.update(dict.fromkeys(['starlette', 'uvicorn']))\n"
+    code += "".join(f"import kf_provider.sandbox.{name}\n" for name in names)
+
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+    assert {"workflow", "accounts", "report"} <= set(names)
+
+
 def test_documented_paths(server: Sandbox) -> None:
     """
     Every path that the server knows is in the table.
