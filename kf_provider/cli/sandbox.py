@@ -1,5 +1,5 @@
 """
-The command line.
+`kf sandbox`: run the sandbox in the foreground until a signal ends it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..sandbox.dialect import Dialect
+from ..sandbox.tls import ServerCertificate
+
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    from ..sandbox import Sandbox
 
 
-@click.group(name="kf", context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="kf-provider", prog_name="kf")
-def main() -> None:
-    """
-    Keyfactor Command workflow instances on the command line.
-    """
-
-
-@main.command()
+@click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0, the default: a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
 @click.option("--api-path", default="KeyfactorAPI", show_default=True, help="Path of the API on the server.")
@@ -39,16 +34,16 @@ def main() -> None:
 )
 @click.option(
     "--dialect",
-    type=click.Choice(["10", "11", "25"]),
-    default="25",
+    type=click.Choice([str(dialect) for dialect in Dialect]),
+    default=str(Dialect.COMMAND_25),
     show_default=True,
     help="Which Keyfactor Command to play.",
 )
 @click.option(
     "--tls",
-    type=click.Choice(["valid", "expired", "wrong-host", "self-signed"]),
+    type=click.Choice([str(certificate) for certificate in ServerCertificate]),
     is_flag=False,
-    flag_value="valid",
+    flag_value=str(ServerCertificate.VALID),
     help="Speak https, with a certificate authority made for this run; name a fault of the certificate, if wanted.",
 )
 @click.option(
@@ -75,7 +70,7 @@ def sandbox(
     The first line on stdout is a JSON object with its address and credentials. It ends at SIGINT or SIGTERM.
     """
     try:
-        from .sandbox import Sandbox
+        from ..sandbox import Sandbox
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.startswith("kf_provider"):
             raise

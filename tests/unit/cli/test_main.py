@@ -1,0 +1,52 @@
+"""
+The command `kf` before one of its commands runs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import kf_provider.cli
+from kf_provider.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize("module", ["pulumi", "requests", "pydantic", "starlette", "uvicorn", "kf_provider.sandbox"])
+def test_version_imports_nothing_slow(module: str) -> None:
+    """
+    `kf --version` waits for nothing that only a command needs.
+    """
+    code = "import sys; sys.argv = ['kf', '--version']\nfrom kf_provider.cli import main\n"
+    code += f"try:\n    main()\nfinally:\n    print({module!r} in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.startswith("kf, version ")
+    assert "False" == done.stdout.splitlines()[-1]
+
+
+def test_every_file_is_a_command() -> None:
+    """
+    A file of the package is a command of its name, and the help shows them all.
+    """
+    files = {file.stem for file in Path(kf_provider.cli.__file__).parent.glob("*.py")} - {"__init__"}
+
+    commands = [main.get_command(click.Context(main), name) for name in COMMANDS]
+
+    assert set(COMMANDS) == files
+    assert [*COMMANDS] == [command and command.name for command in commands]
+    assert all(f"\n  {name} " in CliRunner().invoke(main, ["--help"]).output for name in COMMANDS)
+
+
+def test_unknown_command() -> None:
+    """
+    A command that does not exist is a usage error.
+    """
+    result = CliRunner().invoke(main, ["sandbx"])
+
+    assert (2, True) == (result.exit_code, "No such command 'sandbx'" in result.output)
