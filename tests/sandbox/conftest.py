@@ -40,3 +40,17 @@ def client(server: Sandbox) -> Iterator[httpx.Client]:
 def control(server: Sandbox) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"{server.url}/sandbox", trust_env=False, verify=False) as connected:
         yield connected
+
+
+def fetch_token(server: Sandbox, **changes: str) -> httpx.Response:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": server.client_id,
+        "client_secret": server.client_secret,
+    }
+    return httpx.post(server.token_url, data=form | changes, trust_env=False)
+
+
+@pytest.fixture
+def path(server: Sandbox) -> str:
+    return f"/Workflow/Instances/{server.start_enrollment()}"

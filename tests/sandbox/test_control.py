@@ -2,6 +2,9 @@
 The control paths, which programs outside this repository drive.
 """
 
+import re
+import subprocess
+
 import httpx
 import pytest
 
@@ -198,3 +201,16 @@ def test_seed_of_a_plan_is_not_the_seed_of_ids(server: Sandbox, control: httpx.C
 
     assert server.start_enrollment() == first
     assert control.get("/journal").json()["seed"] == 7
+
+
+def test_curl(server: Sandbox) -> None:
+    """
+    The lines that the sandbox prints at its start work as they are.
+    """
+    enroll = ["curl", "-s", f"{server.url}/sandbox/enrollments", "-d", '{"subject": "CN=web", "approvals": 1}']
+    started = subprocess.run(enroll, capture_output=True, text=True, check=True, timeout=30)
+    instance_id = re.findall(r'"instance_id":"([^"]+)"', started.stdout)[0]
+    approve = ["curl", "-s", f"{server.url}/sandbox/instances/{instance_id}/approve", "-d", '{"comment": "fine"}']
+    subprocess.run(approve, capture_output=True, check=True, timeout=30)
+
+    assert server.instance(instance_id).status == "Complete"

@@ -145,11 +145,3 @@ def test_words_of_a_missing_permission() -> None:
         (f"User {READER} doesn't have the required permission", True),
         (f"User {READER} does not have the required permissions: /workflows/instances/read/.", False),
     ]
-
-
-def test_account_twice(server: Sandbox) -> None:
-    """
-    Names of accounts are unique, without regard to case.
-    """
-    with pytest.raises(ValueError, match="already"):
-        server.add_account(server.username.upper())

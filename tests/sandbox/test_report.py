@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx
-import pytest
 
 from kf_provider.sandbox import Endpoint, RequestRecord, Sandbox
-from kf_provider.sandbox.journal import Journal
 from kf_provider.sandbox.report import build_report
 
 INSTANCE = UUID("3b1f0a3e-5f0a-4c0e-9d52-0d9f1c6f5a11")
@@ -101,39 +99,3 @@ def test_report_of_a_client(server: Sandbox, client: httpx.Client, control: http
     assert (card["tokens_fetched"], card["changes_requested"], card["refused_as_wrong"]) == (1, 1, 1)
     assert text == server.report().card()
     assert "asked for changes (anything but GET): 1\n" in text
-
-
-def test_journal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Old requests are dropped; what happens to one that is gone is nobody's business.
-    """
-    monkeypatch.setattr("kf_provider.sandbox.journal.MAX_RECORDS", 2)
-    journal = Journal(now=lambda: READ.time)
-    numbers = [
-        journal.add(
-            endpoint=Endpoint.GET,
-            method="GET",
-            path=f"/{n}",
-            query="",
-            headers={},
-            instance_id=None,
-            identity=None,
-            credential=None,
-        )
-        for n in range(3)
-    ]
-    for number in numbers:
-        journal.amend(number, status=200 + number)
-
-    assert [(record.path, record.status) for record in journal.records()] == [("/1", 202), ("/2", 203)]
-    journal.clear()
-    journal.amend(numbers[-1], status=500)
-    assert journal.records() == []
-
-
-def test_waiting_in_vain() -> None:
-    """
-    What never comes is a TimeoutError.
-    """
-    with pytest.raises(TimeoutError):
-        Journal(now=lambda: READ.time).wait_for(bool, timeout=0.01)

@@ -7,20 +7,13 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
+from .conftest import fetch_token
+
 
 def ask(server: Sandbox, **kwargs: object) -> httpx.Response:
     headers = {"x-keyfactor-requested-with": "APIClient"}
     with httpx.Client(trust_env=False, headers=headers, **kwargs) as client:  # type: ignore[arg-type]  # any option
         return client.get(f"{server.url}/KeyfactorAPI/Workflow/Instances")
-
-
-def fetch_token(server: Sandbox, **changes: str) -> httpx.Response:
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": server.client_id,
-        "client_secret": server.client_secret,
-    }
-    return httpx.post(server.token_url, data=form | changes, trust_env=False)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -107,27 +100,9 @@ def test_revoked_tokens(server: Sandbox) -> None:
     assert statuses == [401, 200]
 
 
-def test_token_with_basic(server: Sandbox) -> None:
+def test_account_twice(server: Sandbox) -> None:
     """
-    The client may also authenticate by Basic, as Go's library does first.
+    Names of accounts are unique, without regard to case.
     """
-    response = httpx.post(
-        server.token_url,
-        data={"grant_type": "client_credentials"},
-        auth=(server.client_id, server.client_secret),
-        trust_env=False,
-    )
-
-    assert response.status_code == 200
-
-
-def test_token_refused(server: Sandbox) -> None:
-    """
-    A wrong secret and a wrong grant are the errors of OAuth, and the journal knows the client.
-    """
-    wrong_secret = fetch_token(server, client_secret="x")
-    wrong_grant = fetch_token(server, grant_type="password")
-
-    assert (wrong_secret.status_code, wrong_secret.json()["error"]) == (401, "invalid_client")
-    assert (wrong_grant.status_code, wrong_grant.json()["error"]) == (400, "unsupported_grant_type")
-    assert [(record.endpoint, record.identity) for record in server.journal()] == [("token", "pulumi")] * 2
+    with pytest.raises(ValueError, match="already"):
+        server.add_account(server.username.upper())

@@ -1,128 +1,17 @@
 """
-How the sandbox runs: port, threads, command line.
+The command `kf sandbox`.
 """
 
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import time
-from typing import Any
 
 import httpx
 import pytest
-
-from kf_provider.sandbox import Sandbox
-
-from .conftest import connect
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", ""])
-def test_loopback_only(host: str) -> None:
-    """
-    Another address than a loopback one is refused before anything listens.
-    """
-    with pytest.raises(ValueError, match="loopback only"):
-        Sandbox(host=host)
-
-
-def test_port_taken(server: Sandbox) -> None:
-    """
-    A port that is in use is an error at once.
-    """
-    with pytest.raises(OSError, match="in use"):
-        Sandbox(port=server.port)
-
-
-def test_environment(server: Sandbox) -> None:
-    """
-    The names are those of Keyfactor's own tools.
-    """
-    assert server.environment() == {
-        "KEYFACTOR_HOSTNAME": server.url,
-        "KEYFACTOR_API_PATH": "KeyfactorAPI",
-        "KEYFACTOR_USERNAME": "KEYEXAMPLE\\pulumi",
-        "KEYFACTOR_PASSWORD": server.password,
-    }
-
-
-def test_close_with_open_connections() -> None:
-    """
-    A client that keeps its connection does not hold the sandbox up; afterwards the port is free, closing again is fine.
-    """
-    server = Sandbox()
-    server.start()
-    with connect(server) as client:
-        assert client.get("/Workflow/Instances").status_code == 200
-        before = time.monotonic()
-        server.close()
-
-        assert time.monotonic() - before < 2
-    server.close()
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", server.port))
-
-
-def test_ipv6() -> None:
-    """
-    The other loopback address, in brackets where a URL wants them.
-    """
-    try:
-        server = Sandbox(host="::1")
-    except OSError:
-        pytest.skip("this machine has no IPv6")
-    with server, connect(server) as client:
-        assert server.url == f"http://[::1]:{server.port}"
-        assert client.get("/Workflow/Instances").status_code == 200
-
-
-def test_environment_of_another_account(server: Sandbox) -> None:
-    """
-    Every account has an environment.
-    """
-    account = server.add_account("KEYEXAMPLE\\auditor")
-
-    environment = server.environment(account)
-
-    assert (environment["KEYFACTOR_USERNAME"], environment["KEYFACTOR_PASSWORD"]) == (
-        "KEYEXAMPLE\\auditor",
-        account.password,
-    )
-
-
-@pytest.mark.parametrize("wrong", [{"statuses": "letters"}, {"tls": "none"}, {"unkind": 2.0}])
-def test_wrong_options(wrong: dict[str, Any]) -> None:
-    """
-    An option that means nothing is refused.
-    """
-    with pytest.raises(ValueError, match=r"."):
-        Sandbox(**wrong)
-
-
-def test_secrets_stay_out_of_texts(server: Sandbox) -> None:
-    """
-    Neither an account nor an instance shows its secrets in a failed test.
-    """
-    instance = server.instance(server.start_enrollment(state_data={"Vault": "canary"}))
-
-    text = f"{server.account!r} {instance!r}"
-
-    assert [
-        secret for secret in (server.password, server.access_token, server.client_secret, "canary") if secret in text
-    ] == []
-
-
-def test_two_sandboxes() -> None:
-    """
-    Two servers in one process know nothing of each other.
-    """
-    with Sandbox() as one, Sandbox() as other, connect(other) as client:
-        assert client.get(f"/Workflow/Instances/{one.start_enrollment()}").status_code == 404
-        assert one.journal() == []
-        assert one.password != other.password
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -233,3 +122,19 @@ def test_command_without_the_extra(missing: str) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"needs {missing}: pip install 'kf-provider[sandbox]'" in done.stderr
+
+
+def test_command_prints_the_address() -> None:
+    """
+    `kf sandbox` tells people on stderr where the page is, and the page is there.
+    """
+    command = [sys.executable, "-m", "kf_provider", "sandbox"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            address = next(line for line in process.stderr if "approve and deny" in line).split()[-1]
+            page = httpx.get(address, trust_env=False)
+        finally:
+            process.terminate()
+
+    assert page.headers["content-type"].startswith("text/html")

@@ -1,6 +1,8 @@
 """
-What a client reads from the sandbox, over real HTTP.
+The endpoints of workflow instances, over real HTTP: reading, and changing.
 """
+
+from typing import Any
 
 import httpx
 import pytest
@@ -32,29 +34,6 @@ def test_get_suspended(server: Sandbox, client: httpx.Client) -> None:
     assert instance["InitialData"]["SANs"] == {"dns": ["web.keyexample.com"]}
     assert instance["CurrentStateData"]["Vault"] == "canary"
     assert instance["StartDate"].endswith("Z")
-
-
-@pytest.mark.parametrize("base", ["keyfactorapi", "KeyfactorApi", "KEYFACTORAPI"])
-def test_paths_in_any_case(server: Sandbox, client: httpx.Client, base: str) -> None:
-    """
-    IIS compares paths without regard to case; the journal keeps the client's spelling.
-    """
-    instance_id = server.start_enrollment()
-
-    response = client.get(f"{server.url}/{base}/workflow/INSTANCES/{instance_id.upper()}")
-
-    assert response.json()["Id"] == instance_id
-    assert server.journal()[0].path == f"/{base}/workflow/INSTANCES/{instance_id.upper()}"
-
-
-def test_other_api_path() -> None:
-    """
-    The base path is chosen when Keyfactor is installed.
-    """
-    with Sandbox(api_path="/Keyfactor/API/") as server, connect(server) as client:
-        assert server.api_path == "Keyfactor/API"
-        assert client.get("/Workflow/Instances").json() == []
-        assert client.get(f"{server.url}/KeyfactorAPI/Workflow/Instances").status_code == 404
 
 
 def test_status_numbers() -> None:
@@ -95,49 +74,6 @@ def test_unknown_and_purged(server: Sandbox, client: httpx.Client) -> None:
 
     assert [response.status_code for response in responses] == [404, 404]
     assert responses[1].json() == {"ErrorCode": "0xA0110001", "Message": f"no workflow instance {instance_id}"}
-
-
-@pytest.mark.parametrize("value", ["", "curl"])
-def test_requested_with(client: httpx.Client, value: str) -> None:
-    """
-    Without x-keyfactor-requested-with, or with a wrong one, the request is bad.
-    """
-    response = client.get("/Workflow/Instances", headers={"x-keyfactor-requested-with": value})
-
-    assert response.status_code == 400
-    assert "x-keyfactor-requested-with" in response.json()["Message"]
-
-
-def test_api_version(client: httpx.Client) -> None:
-    """
-    Instances exist as version 1 only.
-    """
-    statuses = [
-        client.get("/Workflow/Instances", headers={"x-keyfactor-api-version": version}).status_code
-        for version in ("1", "1.0", "2")
-    ]
-
-    assert statuses == [200, 200, 400]
-
-
-def test_status_endpoints(client: httpx.Client) -> None:
-    """
-    The list of endpoints is how Keyfactor's own tools try a connection.
-    """
-    endpoints = client.get("/Status/Endpoints").json()
-
-    assert "/Workflow/Instances/{instanceId}" in endpoints
-
-
-def test_unknown_path(client: httpx.Client, server: Sandbox) -> None:
-    """
-    A path that is not Keyfactor's is 404 in ASP.NET's words, and in the journal.
-    """
-    response = client.get("/Workflow/Nothing")
-
-    assert response.status_code == 404
-    assert response.json()["Message"].startswith("No HTTP resource was found")
-    assert [(record.endpoint, record.status) for record in server.journal()] == [("unknown", 404)]
 
 
 def test_list_rows(server: Sandbox, client: httpx.Client) -> None:
@@ -236,3 +172,135 @@ def test_my_prefix_of_command_10(server: Sandbox, client: httpx.Client) -> None:
     rows = client.get("/Workflow/Instances/My", params={"instanceQuery.queryString": 'Title -contains "CN=b"'}).json()
 
     assert len(rows) == 1
+
+
+def signal(client: httpx.Client, instance_id: str, approved: Any, key: str = "RequireApproval1.ApprovalStatus") -> int:
+    """
+    Send an answer; the status code.
+    """
+    body = {"SignalKey": key, "Data": {"Approved": approved, "Comment": "seen"}}
+    return client.post(f"/Workflow/Instances/{instance_id}/Signals", json=body).status_code
+
+
+def status(server: Sandbox, instance_id: str) -> str:
+    return server.instance(instance_id).status
+
+
+@pytest.mark.parametrize("approved", ["True", "true", True])
+def test_signal_approves(server: Sandbox, client: httpx.Client, approved: Any) -> None:
+    """
+    The documented string and the JSON boolean both approve; the answer is 204 without a body.
+    """
+    instance_id = server.start_enrollment()
+
+    assert signal(client, instance_id, approved) == 204
+    assert status(server, instance_id) == "Complete"
+
+
+def test_signal_denies(server: Sandbox, client: httpx.Client) -> None:
+    """
+    One denial rejects, with the comment as the status message, at the step where it was given.
+    """
+    instance_id = server.start_enrollment(approvals=2)
+
+    assert signal(client, instance_id, "False") == 204
+
+    instance = server.instance(instance_id)
+    assert (instance.status, instance.status_message, instance.step.display_name) == (
+        "Rejected",
+        "seen",
+        "Manager approval",
+    )
+
+
+def test_signal_content_type(server: Sandbox, client: httpx.Client) -> None:
+    """
+    Keyfactor's Go SDK may send a signal as json-patch.
+    """
+    instance_id = server.start_enrollment()
+
+    response = client.post(
+        f"/Workflow/Instances/{instance_id}/Signals",
+        content=b'{"signalKey": "RequireApproval1.ApprovalStatus", "data": {"approved": "True"}}',
+        headers={"content-type": "application/json-patch+json"},
+    )
+
+    assert response.status_code == 204
+
+
+def test_signal_twice(server: Sandbox, client: httpx.Client) -> None:
+    """
+    Two approvals must come from two people.
+    """
+    instance_id = server.start_enrollment(approvals=2)
+
+    assert [signal(client, instance_id, "True") for _ in range(2)] == [204, 403]
+    server.approve(instance_id)
+    assert status(server, instance_id) == "Complete"
+
+
+def test_signal_ahead(server: Sandbox, client: httpx.Client) -> None:
+    """
+    Only the step where the instance is suspended accepts an answer.
+    """
+    instance_id = server.start_enrollment(approvals=[1, 1])
+
+    assert signal(client, instance_id, "True", "RequireApproval2.ApprovalStatus") == 400
+    assert signal(client, instance_id, "True", "RequireApproval1.Other") == 400
+    assert signal(client, instance_id, "True") == 204
+    assert signal(client, instance_id, "True", "RequireApproval2.ApprovalStatus") == 204
+    assert status(server, instance_id) == "Complete"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"SignalKey": 1}', b'{"SignalKey": "a.b", "Data": {}}'])
+def test_signal_bad_body(server: Sandbox, client: httpx.Client, content: bytes) -> None:
+    """
+    A body without key and answer is refused, and changes nothing.
+    """
+    instance_id = server.start_enrollment()
+
+    assert client.post(f"/Workflow/Instances/{instance_id}/Signals", content=content).status_code == 400
+    assert status(server, instance_id) == "Suspended"
+
+
+def test_stop(server: Sandbox, client: httpx.Client) -> None:
+    """
+    A suspended instance can be stopped, once: it is Rejected.
+    """
+    instance_id = server.start_enrollment()
+
+    answers = [client.post(f"/Workflow/Instances/{instance_id}/Stop").status_code for _ in range(2)]
+
+    assert answers == [204, 400]
+    assert status(server, instance_id) == "Rejected"
+
+
+def test_restart(server: Sandbox, client: httpx.Client) -> None:
+    """
+    A restart cancels the old instance and starts a new one, under a new id, with the same title.
+    """
+    instance_id = server.start_enrollment("CN=web")
+    server.fail(instance_id, "the CA is down")
+
+    assert client.post(f"/Workflow/Instances/{instance_id}/Restart").status_code == 204
+
+    old = server.instance(instance_id)
+    new = server.instance(str(old.successor_id))
+    assert (old.status, new.status, new.title) == ("CanceledForRestart", "Suspended", old.title)
+    assert new.reference_id > old.reference_id
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "expected"),
+    [("1", b"", 204), ("", b'{"version": 1}', 204), ("9", b"", 404), ("", b'{"version": "x"}', 400)],
+)
+def test_restart_version(server: Sandbox, client: httpx.Client, query: str, body: bytes, expected: int) -> None:
+    """
+    The version is taken from the query or from the body; one that does not exist is refused.
+    """
+    instance_id = server.start_enrollment()
+    parameters = {"version": query} if query else {}
+
+    response = client.post(f"/Workflow/Instances/{instance_id}/Restart", params=parameters, content=body)
+
+    assert response.status_code == expected
