@@ -28,12 +28,12 @@ from pulumi.dynamic import (
 from pulumi.output import contains_unknowns
 
 from .client import Client
+from .durations import duration_seconds, spoken
 from .errors import InstanceIdError, KeyfactorError, NotApprovedError
 from .functions import Definition, outputs
 from .models import Instance, InstanceSummary, parse_instance_id, state_digest
 from .program import ending
 from .provider import Provider, client_for, is_mocked, own_provider, plugin_settings, resolve_settings
-from .schedule import duration_seconds, spoken
 from .settings import Settings
 from .verdict import EXPECTABLE, Verdict, judge, progress, was_restarted
 from .watcher import ask_patiently, find_successor, watcher_for

@@ -32,9 +32,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from .durations import seconds_in
 from .errors import SettingsError
 from .models import Status, canonical_status
-from .schedule import duration_seconds
 
 T = TypeVar("T")
 AuthKind = Literal["access_token", "client_credentials", "basic"]
@@ -182,17 +182,11 @@ def _truth(value: object) -> object:
     return value
 
 
-def _seconds(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        return duration_seconds(value)
-    except ValueError:
-        raise ValueError('is not a number of seconds, nor a duration such as "60s"') from None
+def _seconds(value: object) -> float:
+    seconds = seconds_in(value)
+    if seconds is None:
+        raise ValueError('is not a number of seconds, nor a duration such as "60s"')
+    return seconds
 
 
 def _scopes(value: object) -> object:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from .client import Client
+from .durations import spoken
 from .errors import (
     ForbiddenError,
     KeyfactorError,
@@ -30,7 +31,7 @@ from .errors import (
 )
 from .looks import Looks, Server, start_daemon
 from .models import InstanceSummary
-from .schedule import SHORTEST_INTERVAL, heartbeat_interval, next_look, poll_interval, spoken
+from .schedule import SHORTEST_INTERVAL, heartbeat_interval, next_look, poll_interval
 from .settings import Settings
 from .verdict import Verdict, judge, progress, shortened, waits_for_people, was_restarted
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 # From the bottom up. A module imports only from layers below its own; a new module fails until it has a place here.
 LAYERS = [
     {"errors"},
-    {"schedule"},  # arithmetic alone: whoever reads a duration or a Retry-After may use it
+    {"durations"},
+    {"schedule"},  # arithmetic alone: whoever reads a Retry-After may use it
     {"models"},
     {"settings"},
     {"transport"},

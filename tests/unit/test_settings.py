@@ -8,6 +8,7 @@ import copy
 import json
 import pickle
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -322,11 +323,31 @@ def test_token_url_without_sense(url: str) -> None:
     assert "token_url (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)" in refusal(**given)
 
 
+@pytest.mark.parametrize("value", ["600", 600, 600.0, "10m", "PT10M", timedelta(minutes=10)])
+@pytest.mark.parametrize("field", ["request_timeout", "outage_seconds"])
+def test_durations(field: str, value: object) -> None:
+    """
+    A time is taken in every form that the rest of the package takes.
+    """
+    assert 600.0 == getattr(load_settings(**(BASIC | {field: value})), field)
+
+
+@pytest.mark.parametrize("value", ["0", 0, "0s", timedelta()])
+def test_no_outage(value: object) -> None:
+    """
+    Riding out no outage is a choice, unlike a request without time.
+    """
+    assert 0 == load_settings(**BASIC, outage_seconds=value).outage_seconds
+    assert refusal(**BASIC, request_timeout=value).endswith(": input should be greater than 0")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("skip_verify", "yes"),
         ("request_timeout", "soon"),
+        ("request_timeout", True),
+        ("request_timeout", 10**400),
         ("request_timeout", "0"),
         ("request_timeout", "-5"),
         ("request_timeout", "nan"),
