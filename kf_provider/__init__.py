@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         get_workflow_instances_output,
     )
     from .instance import WorkflowInstance
+    from .keyfactor.settings import Settings, load_settings
     from .provider import Provider
-    from .settings import Settings, load_settings
 
 __all__ = [
     "Client",
@@ -44,7 +44,7 @@ _MODULE_OF = {
     "GetWorkflowInstanceResult": "functions",
     "KeyfactorError": "errors",
     "Provider": "provider",
-    "Settings": "settings",
+    "Settings": "keyfactor.settings",
     "WorkflowApproval": "approval",
     "WorkflowInstance": "instance",
     "WorkflowInstanceSummary": "functions",
@@ -52,7 +52,7 @@ _MODULE_OF = {
     "get_workflow_instance_output": "functions",
     "get_workflow_instances": "functions",
     "get_workflow_instances_output": "functions",
-    "load_settings": "settings",
+    "load_settings": "keyfactor.settings",
 }
 
 

@@ -31,10 +31,10 @@ from .client import Client
 from .durations import duration_seconds, spoken
 from .errors import InstanceIdError, KeyfactorError, NotApprovedError
 from .functions import Definition, outputs
+from .keyfactor.settings import Settings
 from .models import Instance, InstanceSummary, parse_instance_id, state_digest
 from .program import ending
 from .provider import Provider, client_for, is_mocked, own_provider, plugin_settings, resolve_settings
-from .settings import Settings
 from .verdict import EXPECTABLE, Verdict, judge, progress, was_restarted
 from .watcher import ask_patiently, find_successor, watcher_for
 

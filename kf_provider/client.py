@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
-from .auth import credentials
 from .errors import (
     ForbiddenError,
     NotFoundError,
@@ -28,6 +27,8 @@ from .errors import (
     UnavailableError,
     UnusableAnswerError,
 )
+from .keyfactor.auth import credentials
+from .keyfactor.settings import Settings
 from .models import (
     ErrorBody,
     Instance,
@@ -36,7 +37,6 @@ from .models import (
     canonical_status,
     parse_instance_id,
 )
-from .settings import Settings
 from .transport import Answer, Transport, json_of, page_title
 
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit

@@ -20,9 +20,9 @@ from pulumi.runtime.sync_await import _sync_await
 
 from .client import Client
 from .errors import KeyfactorError
+from .keyfactor.settings import Settings
 from .models import Instance, InstanceSummary, parse_instance_id
 from .provider import Provider, client_for, is_mocked, one_line, provider_of, resolve_settings
-from .settings import Settings
 from .verdict import status_word
 from .watcher import Watcher, watcher_for
 

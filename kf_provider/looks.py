@@ -15,8 +15,8 @@ from itertools import islice
 from typing import Final, Protocol, TypeVar
 
 from .errors import ForbiddenError, KeyfactorError, RequestError
+from .keyfactor.settings import Settings
 from .models import Instance, InstanceSummary, Status, WorkflowDefinition
-from .settings import Settings
 from .verdict import status_word
 
 REQUESTS_IN_FLIGHT: Final = 5

@@ -16,7 +16,7 @@ from pulumi.runtime.mocks import MockMonitor
 
 from .client import Client
 from .errors import SettingsError
-from .settings import CONFIG_KEYS, SECRET_FIELDS, Settings, load_settings, merge_sources
+from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, Settings, load_settings, merge_sources
 
 PACKAGE: Final = "pulumi-python"  # the plugin that runs every dynamic provider in Python
 NAMESPACE: Final = "keyfactor"

@@ -32,8 +32,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from .errors import NoAnswerError, RedirectError, RequestError, SettingsError, UnusableAnswerError
+from .keyfactor.settings import Settings, is_loopback
 from .schedule import retry_after_seconds
-from .settings import Settings, is_loopback
 
 LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed
 _LONGEST_TITLE: Final = 200  # characters

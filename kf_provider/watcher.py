@@ -29,10 +29,10 @@ from .errors import (
     RequestError,
     StatusError,
 )
+from .keyfactor.settings import Settings
 from .looks import Looks, Server, start_daemon
 from .models import InstanceSummary
 from .schedule import SHORTEST_INTERVAL, heartbeat_interval, next_look, poll_interval
-from .settings import Settings
 from .verdict import Verdict, judge, progress, shortened, waits_for_people, was_restarted
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server

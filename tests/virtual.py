@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kf_provider.errors import ForbiddenError, StatusError, UnavailableError
+from kf_provider.keyfactor.settings import Settings
 from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
-from kf_provider.settings import Settings
 from kf_provider.watcher import Watcher
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"

@@ -125,7 +125,7 @@ def test_readme_settings() -> None:
     """
     The README names every setting, by both of its names.
     """
-    from kf_provider.settings import CONFIG_KEYS, ENVIRONMENT
+    from kf_provider.keyfactor.settings import CONFIG_KEYS, ENVIRONMENT
 
     text = (ROOT / "README.md").read_text()
     table = [line for line in text.splitlines() if line.startswith("| `keyfactor:")]

@@ -21,13 +21,13 @@ from kf_provider.errors import (
     StatusError,
     UnavailableError,
 )
+from kf_provider.keyfactor.settings import Settings
 from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.sandbox.definitions import ApprovalStep, workflow_definition
 from kf_provider.sandbox.dialect import Dialect
 from kf_provider.sandbox.query import parse_query
 from kf_provider.sandbox.wire import INVENTED_NUMBERS, QUERY_FIELDS, Wire
 from kf_provider.sandbox.workflow import Definition, InstanceNotFoundError, WorkflowMachine, next_approver
-from kf_provider.settings import Settings
 
 START: Final = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

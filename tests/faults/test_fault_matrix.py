@@ -23,9 +23,9 @@ import pytest
 import requests
 
 from kf_provider.client import Client
+from kf_provider.keyfactor.settings import Settings
 from kf_provider.sandbox import Endpoint, RequestRecord, Sandbox, Status
 from kf_provider.sandbox.wire import INVENTED_NUMBERS
-from kf_provider.settings import Settings
 from kf_provider.verdict import Verdict
 from kf_provider.watcher import Watcher
 from tests.virtual import VirtualLoop

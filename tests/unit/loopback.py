@@ -21,7 +21,7 @@ import pytest
 
 from kf_provider.client import Client
 from kf_provider.errors import RequestError
-from kf_provider.settings import Settings, load_settings
+from kf_provider.keyfactor.settings import Settings, load_settings
 
 HERE = Path(__file__).parent
 CA = HERE / "loopback-ca.pem"  # for 127.0.0.1 alone, until 2126

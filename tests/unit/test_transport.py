@@ -32,7 +32,7 @@ from kf_provider.errors import (
     UnavailableError,
     UnusableAnswerError,
 )
-from kf_provider.settings import load_settings
+from kf_provider.keyfactor.settings import load_settings
 from kf_provider.transport import LARGEST_BODY, Transport, translation
 
 from .loopback import (

@@ -32,9 +32,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from .durations import seconds_in
-from .errors import SettingsError
-from .models import Status, canonical_status
+from ..durations import seconds_in
+from ..errors import SettingsError
+from ..models import Status, canonical_status
 
 T = TypeVar("T")
 AuthKind = Literal["access_token", "client_credentials", "basic"]

@@ -14,7 +14,6 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 
-from kf_provider.auth import ClientCredentials, Credentials, credentials
 from kf_provider.client import Client
 from kf_provider.errors import (
     NoAnswerError,
@@ -25,10 +24,11 @@ from kf_provider.errors import (
     UnavailableError,
     UnusableAnswerError,
 )
-from kf_provider.settings import Settings, load_settings
+from kf_provider.keyfactor.auth import ClientCredentials, Credentials, credentials
+from kf_provider.keyfactor.settings import Settings, load_settings
 from kf_provider.transport import Transport
 
-from .loopback import ID, Loopback, Reply, Seen, running
+from ..loopback import ID, Loopback, Reply, Seen, running
 
 SECRET = "canary:5be1 +ü"  # with all that the encodings differ on
 

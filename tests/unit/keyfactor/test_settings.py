@@ -16,7 +16,14 @@ import pytest
 from pydantic import SecretStr
 
 from kf_provider.errors import SettingsError
-from kf_provider.settings import CONFIG_KEYS, ENVIRONMENT, SECRET_FIELDS, Settings, load_settings, merge_sources
+from kf_provider.keyfactor.settings import (
+    CONFIG_KEYS,
+    ENVIRONMENT,
+    SECRET_FIELDS,
+    Settings,
+    load_settings,
+    merge_sources,
+)
 
 BASIC = {"hostname": "kf.example.com", "username": "jsmith", "password": "canary-5be1"}
 

@@ -21,9 +21,9 @@ import requests
 from pydantic import SecretStr
 from requests.auth import AuthBase
 
-from .errors import NoAnswerError, SettingsError, StatusError, UnauthorizedError, UnavailableError, UnusableAnswerError
+from ..errors import NoAnswerError, SettingsError, StatusError, UnauthorizedError, UnavailableError, UnusableAnswerError
+from ..transport import Answer, Transport, json_of
 from .settings import Settings
-from .transport import Answer, Transport, json_of
 
 _BEARER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")  # anything else would end the header, or start another
 _LONGEST_MARGIN: Final = 60.0
