@@ -16,7 +16,9 @@ from pulumi.runtime.mocks import MockMonitor
 
 from .client import Client
 from .errors import SettingsError
-from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, Settings, load_settings, merge_sources
+from .keyfactor.kinds import KINDS
+from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, Settings, load_settings
+from .keyfactor.sources import merge_sources
 
 PACKAGE: Final = "pulumi-python"  # the plugin that runs every dynamic provider in Python
 NAMESPACE: Final = "keyfactor"
@@ -100,7 +102,7 @@ class Provider(pulumi.ProviderResource):
         }
         explicit = {field: value for field, value in given.items() if value is not None}
         from_stack = {CONFIG_KEYS[key]: value for key, value in _stack_config().items()}
-        merged: dict[str, Any] = merge_sources(explicit, from_stack)
+        merged: dict[str, Any] = merge_sources(explicit, from_stack, kinds=KINDS)
         self._inputs: dict[str, pulumi.Output[str]] = {}
         for field, value in merged.items():
             text = pulumi.Output.from_input(value).apply(_as_text)

@@ -32,7 +32,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from .errors import NoAnswerError, RedirectError, RequestError, SettingsError, UnusableAnswerError
-from .keyfactor.settings import Settings, is_loopback
+from .keyfactor.addresses import is_loopback
+from .keyfactor.settings import Settings
 from .schedule import retry_after_seconds
 
 LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed

@@ -172,7 +172,7 @@ def credentials(settings: Settings, transport: Transport) -> Credentials:
     """
     The credentials that the settings name. Sends nothing yet.
     """
-    match settings.auth_kind:
+    match settings.credential_kind.name:
         case "access_token":
             token = _unwrapped(settings.access_token).strip()  # files and shells add a newline
             if not _BEARER_TOKEN.fullmatch(token):
@@ -182,7 +182,7 @@ def credentials(settings: Settings, transport: Transport) -> Credentials:
             return Credentials(f"Bearer {token}", token)
         case "client_credentials":
             return ClientCredentials(settings, transport)
-        case "basic":
+        case _:
             return _basic(settings.qualified_username, _unwrapped(settings.password))
 
 

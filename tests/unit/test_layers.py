@@ -21,6 +21,11 @@ LAYERS = [
     {"durations"},
     {"schedule"},  # arithmetic alone: whoever reads a Retry-After may use it
     {"models"},
+    {"keyfactor.addresses", "keyfactor.inputs"},
+    {"keyfactor.sources"},
+    {"keyfactor.kinds.kind"},
+    {"keyfactor.kinds.access_token", "keyfactor.kinds.client_credentials", "keyfactor.kinds.basic"},
+    {"keyfactor.kinds"},
     {"keyfactor.settings"},
     {"transport"},
     {"keyfactor.auth"},

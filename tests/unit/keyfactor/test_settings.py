@@ -5,42 +5,24 @@ Where settings come from, and which of them count.
 from __future__ import annotations
 
 import copy
-import json
 import pickle
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from kf_provider.errors import SettingsError
 from kf_provider.keyfactor.settings import (
     CONFIG_KEYS,
     ENVIRONMENT,
     SECRET_FIELDS,
+    SETTINGS,
     Settings,
+    SettingsInputs,
     load_settings,
-    merge_sources,
 )
 
-BASIC = {"hostname": "kf.example.com", "username": "jsmith", "password": "canary-5be1"}
-
-
-def profile_file(folder: Path, content: object) -> Path:
-    """The profile file where Keyfactor's tools look for it."""
-    path = folder / ".keyfactor" / "command_config.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
-def refusal(config: Mapping[str, object] | None = None, /, **explicit: object) -> str:
-    with pytest.raises(SettingsError) as caught:
-        load_settings(config, **explicit)
-    assert "canary-5be1" not in f"{caught.value} {caught.value!r} {caught.value.__cause__}"
-    return str(caught.value)
+from .given import BASIC, profile_file, refusal
 
 
 def test_defaults() -> None:
@@ -158,10 +140,26 @@ def test_every_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_tables_cover_all_settings() -> None:
     """
-    Every setting has a configuration key and an environment variable, and the secrets are settings.
+    Every setting has a configuration key, an environment variable of its own, and words for users in one line.
     """
-    assert set(Settings.model_fields) == set(CONFIG_KEYS.values()) == set(ENVIRONMENT.values()) - {"port"}
-    assert set(Settings.model_fields) > SECRET_FIELDS
+    assert list(Settings.model_fields) == list(SETTINGS) == list(CONFIG_KEYS.values())
+    assert [*SETTINGS, "port"] == list(ENVIRONMENT.values())
+    assert all(setting.about and setting.about.isprintable() for setting in SETTINGS.values())
+
+
+def test_secret_fields() -> None:
+    """
+    What is secret is told by its type.
+    """
+    assert {"password", "client_secret", "access_token"} == SECRET_FIELDS
+
+
+def test_inputs_have_every_setting() -> None:
+    """
+    What a program may give is what there is.
+    """
+    assert SettingsInputs.__annotations__.keys() == Settings.model_fields.keys()
+    assert frozenset() == SettingsInputs.__required_keys__
 
 
 def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,66 +170,6 @@ def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYFACTOR_AUTH_ACCESS_TOKEN", "")
 
     assert "environment" == load_settings({"hostname": " "}, **{**BASIC, "hostname": ""}, audience=None).hostname
-
-
-BASIC_KIND = {"username": "u", "password": "p"}
-CLIENT_KIND = {"client_id": "c", "client_secret": "s", "token_url": "t"}
-TOKEN_KIND = {"access_token": "a"}
-
-
-@pytest.mark.parametrize(
-    ("sources", "expected"),
-    [
-        ([BASIC_KIND, TOKEN_KIND], BASIC_KIND),
-        ([TOKEN_KIND, BASIC_KIND], TOKEN_KIND),
-        ([CLIENT_KIND, TOKEN_KIND, BASIC_KIND], CLIENT_KIND),
-        ([{}, BASIC_KIND, CLIENT_KIND], BASIC_KIND),
-        ([{"username": "mine"}, TOKEN_KIND, BASIC_KIND], {"username": "mine", "password": "p"}),
-        (
-            [{"token_url": "mine", "scopes": "x"}, BASIC_KIND, CLIENT_KIND],
-            CLIENT_KIND | {"token_url": "mine", "scopes": "x"},
-        ),
-        ([{"domain": "D"}, CLIENT_KIND, BASIC_KIND], BASIC_KIND | {"domain": "D"}),
-        # One source with several kinds: the order of Keyfactor's tools, and a whole kind before a part of one.
-        ([BASIC_KIND | CLIENT_KIND | TOKEN_KIND], TOKEN_KIND),
-        ([BASIC_KIND | CLIENT_KIND], CLIENT_KIND),
-        ([BASIC_KIND | {"client_id": "c"}], BASIC_KIND),
-        ([BASIC_KIND | {"token_url": "t", "audience": "x"}], BASIC_KIND),
-        ([{"hostname": "a"}, {"hostname": "b", "gates": "off"}], {"hostname": "a", "gates": "off"}),
-        ([{"hostname": None, "access_token": None}, BASIC_KIND], BASIC_KIND),
-        ([], {}),
-    ],
-)
-def test_merge_sources(sources: list[dict[str, Any]], expected: dict[str, Any]) -> None:
-    """
-    The highest source with any credential decides the kind; lower ones fill that kind, and nothing of another.
-    """
-    assert expected == merge_sources(*sources)
-
-
-class Unseen:
-    """Stands for an Output: it must not be looked into."""
-
-    def __eq__(self, other: object) -> bool:
-        raise AssertionError
-
-    def __bool__(self) -> bool:
-        raise AssertionError
-
-    __hash__ = object.__hash__
-
-
-def test_merge_sources_looks_at_no_value() -> None:
-    """
-    Values may be Outputs: only their presence counts.
-    """
-    mine = Unseen()
-    merged: dict[str, object] = merge_sources(
-        {"username": mine, "password": mine}, {"access_token": "a", "gates": mine}
-    )
-
-    assert ["gates", "password", "username"] == sorted(merged)
-    assert merged["username"] is mine
 
 
 @pytest.mark.parametrize("port", ["8443", 8443])
@@ -318,18 +256,6 @@ def test_api_path_without_sense(path: str) -> None:
     assert "api_path (keyfactor:apiPath or KEYFACTOR_API_PATH)" in refusal(**BASIC, api_path=path)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://idp.example.com/token", "idp.example.com/token", "https://a:b@idp.example.com/"]
-)
-def test_token_url_without_sense(url: str) -> None:
-    """
-    The client secret goes to https alone, or to loopback.
-    """
-    given = {"hostname": "h", "client_id": "c", "client_secret": "canary-5be1", "token_url": url}
-
-    assert "token_url (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)" in refusal(**given)
-
-
 @pytest.mark.parametrize("value", ["600", 600, 600.0, "10m", "PT10M", timedelta(minutes=10)])
 @pytest.mark.parametrize("field", ["request_timeout", "outage_seconds"])
 def test_durations(field: str, value: object) -> None:
@@ -366,9 +292,6 @@ def test_no_outage(value: object) -> None:
         ("status_names", "{"),
         ("status_names", "[1]"),
         ("status_names", {0: 1}),
-        ("username", "canary:5be1"),
-        ("username", "A\\B\\C"),
-        ("username", "@example.com"),
         ("password", ["canary-5be1"]),
     ],
 )
@@ -403,15 +326,6 @@ def test_status_name_that_is_long() -> None:
 
     assert message.isprintable()
     assert len(message) < 300
-
-
-def test_scopes_without_sense() -> None:
-    """
-    Scopes that begin like JSON are JSON.
-    """
-    given = {"hostname": "h", "client_id": "c", "client_secret": "canary-5be1", "token_url": "https://idp.example.com"}
-
-    assert refusal(**given, scopes="[1").startswith("scopes (keyfactor:scopes or KEYFACTOR_AUTH_SCOPES)")
 
 
 def test_all_complaints_at_once() -> None:
@@ -458,36 +372,18 @@ def test_unknown_names() -> None:
     assert refusal({"hostnme": "x"}).startswith("there is no setting keyfactor:hostnme: hostname, apiPath")
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"username": "jsmith"}, "jsmith"),
-        ({"username": "jsmith", "domain": "KEYEXAMPLE"}, "KEYEXAMPLE\\jsmith"),
-        ({"username": "KEYEXAMPLE\\jsmith"}, "KEYEXAMPLE\\jsmith"),
-        ({"username": "jsmith@example.com"}, "example.com\\jsmith"),
-        ({"username": "KEYEXAMPLE\\jsmith", "domain": "OTHER"}, "KEYEXAMPLE\\jsmith"),
-    ],
-)
-def test_domain(given: dict[str, str], expected: str) -> None:
+def test_hash() -> None:
     """
-    The user is DOMAIN\\user, whichever way it was given; a domain in the user name wins (as in Keyfactor's tools).
+    Equal settings are one key, whatever the order and the form in which they were given; others are another.
     """
-    settings = load_settings(**(BASIC | given))
+    one = load_settings(**BASIC, status_names={0: "Running", 1: "Suspended"}, request_timeout=60)
+    same = load_settings({"statusNames": "1=suspended,0=running", "requestTimeout": "1m"}, **BASIC)
+    made = {one: "client"}
 
-    assert (expected, f"basic:{expected}") == (settings.qualified_username, settings.identity)
-
-
-def test_identity() -> None:
-    """
-    The identity tells two accounts apart and shows no secret.
-    """
-    client = load_settings(hostname="h", client_id="gate", client_secret="s", token_url="https://idp.example.com/token")
-    token = load_settings(hostname="h", access_token="canary-5be1")
-    other = load_settings(hostname="h", access_token="canary-5be2")
-
-    assert ("oauth:gate@idp.example.com", "client_credentials") == (client.identity, client.auth_kind)
-    assert ("token:", 14, "access_token") == (token.identity[:6], len(token.identity), token.auth_kind)
-    assert token.identity != other.identity
+    assert (one, hash(one), "client") == (same, hash(same), made[same])
+    assert made.keys().isdisjoint(
+        {load_settings(**(BASIC | more)) for more in ({"password": "canary-5be2"}, {"status_names": {0: "Running"}})}
+    )
 
 
 def test_secrets_do_not_show() -> None:

@@ -1,0 +1,47 @@
+"""
+A bearer token that is used as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Final, TypedDict
+
+from pydantic import SecretStr
+
+from ..inputs import Input
+from ..sources import Setting
+from .kind import Fields, Kind, unwrapped
+
+
+class AccessTokenSettings(Fields):
+    """
+    The token.
+    """
+
+    access_token: Annotated[
+        SecretStr | None,
+        Setting("a bearer token that is used as it is", "KEYFACTOR_AUTH_ACCESS_TOKEN", "access_token"),
+    ] = None
+
+
+class AccessTokenInputs(TypedDict, total=False):
+    """
+    The same settings as a program gives them.
+    """
+
+    access_token: Input[str] | None
+
+
+def _identity(given: AccessTokenSettings) -> str:
+    # Two tokens are two identities.
+    return f"token:{hashlib.sha256(unwrapped(given.access_token).encode()).hexdigest()[:8]}"
+
+
+KIND: Final = Kind[AccessTokenSettings](
+    name="access_token",
+    model=AccessTokenSettings,
+    identified_by=frozenset({"access_token"}),
+    needs=("access_token",),
+    identity=_identity,
+)

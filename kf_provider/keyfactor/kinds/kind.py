@@ -1,0 +1,71 @@
+"""
+What makes a kind of credentials: its settings, and one record of what is to be known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from ..sources import Setting
+
+
+class Fields(BaseModel):
+    """
+    Some of the settings: each a field whose annotation has a `Setting`. Settings are made of several of these.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def settings_in(model: type[BaseModel]) -> dict[str, Setting]:
+    """
+    What is told of each field, in their order.
+    """
+    return {
+        field: next(part for part in info.metadata if isinstance(part, Setting))
+        for field, info in model.model_fields.items()
+    }
+
+
+def ways(model: type[BaseModel], field: str) -> str:
+    """
+    Every way to give this setting, as messages tell them.
+    """
+    return settings_in(model)[field].ways(field)
+
+
+def unwrapped(secret: SecretStr | None) -> str:
+    """
+    The secret itself. Called by kinds of credentials alone.
+    """
+    return secret.get_secret_value() if secret is not None else ""
+
+
+Given_contra = TypeVar("Given_contra", bound=Fields, contravariant=True)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Given_contra]):
+    """
+    A kind of credentials.
+
+    `identified_by` are the fields that say that it is meant, `needs` those that must be there, in the order in which
+    messages name them. `identity` tells one account from another, without a secret.
+    """
+
+    name: str
+    model: type[Fields]
+    identified_by: frozenset[str]
+    needs: tuple[str, ...]
+    identity: Callable[[Given_contra], str]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """
+        All settings that belong to it.
+        """
+        return frozenset(self.model.model_fields)

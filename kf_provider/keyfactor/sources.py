@@ -1,0 +1,204 @@
+"""
+Where settings come from.
+
+Explicit arguments win over the stack's configuration, that over the environment, that over the profile file, that over
+the defaults. The names in the environment and the profile file are those of Keyfactor's own tools.
+
+Imports neither pydantic nor requests: who only asks which server is meant need not wait for them.
+
+Source: Keyfactor/keyfactor-auth-client-go, README and auth_providers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from ..errors import SettingsError
+from .addresses import checked_api_path, checked_hostname, pinned_address, with_port
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """
+    What users are told of a setting, and what it is called in the environment and in the profile file.
+    """
+
+    about: str
+    variable: str
+    profile_key: str | None = None
+
+    def ways(self, field: str) -> str:
+        """
+        Every way to give the setting with this name, as messages tell them.
+        """
+        return f"{field} (keyfactor:{config_key(field)} or {self.variable})"
+
+
+class CredentialKind(Protocol):
+    """
+    A kind of credentials, as far as sources tell kinds apart: what says that one is meant, and all that belongs to it.
+    """
+
+    @property
+    def identified_by(self) -> frozenset[str]: ...
+
+    @property
+    def fields(self) -> frozenset[str]: ...
+
+
+K = TypeVar("K", bound=CredentialKind)
+
+HOSTNAME: Final = Setting(
+    "the server, with scheme and port where they are not https and 443", "KEYFACTOR_HOSTNAME", "host"
+)
+API_PATH: Final = Setting(
+    "the path of the API on the server; `KeyfactorAPI` unless it was changed at its installation",
+    "KEYFACTOR_API_PATH",
+    "api_path",
+)
+DEFAULT_API_PATH: Final = "KeyfactorAPI"
+PORT: Final = Setting("", "KEYFACTOR_PORT", "port")  # in sources alone: it becomes a part of the host name
+
+
+def config_key(field: str) -> str:
+    """
+    A setting's key in the stack's configuration: camelCase.
+    """
+    first, *rest = field.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def is_unset(value: object) -> bool:
+    """
+    None, and an empty text, as CI systems give for a missing variable.
+    """
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def find_settings(
+    settings: Mapping[str, Setting],
+    kinds: Sequence[CredentialKind],
+    explicit: Mapping[str, object],
+    config: Mapping[str, object],
+) -> dict[str, object]:
+    """
+    The values of these settings, as they were given; `config` has the stack's configuration by its camelCase keys.
+
+    Raises SettingsError when a profile file, or a profile in it, is named and cannot be read.
+    """
+    profile = _profile()
+    known = {**settings, "port": PORT}
+    sources = (
+        {field: explicit.get(field) for field in settings},
+        {field: config.get(config_key(field)) for field in settings},
+        {field: os.environ.get(setting.variable) for field, setting in known.items()},
+        {field: profile.get(setting.profile_key) for field, setting in known.items() if setting.profile_key},
+    )
+    merged = _with_port(merge_sources(*(_with_port(_set(source)) for source in sources), kinds=kinds))
+    merged.pop("port", None)  # of no host
+    return merged
+
+
+def merge_sources(*sources: Mapping[str, T], kinds: Sequence[CredentialKind]) -> dict[str, T]:
+    """
+    One mapping of field names to values out of several, the highest first.
+
+    The highest source that names any credential decides the *kind* of authentication; what lower sources say about
+    other kinds is dropped, and what they say about this kind fills what is missing. So a user name in the stack's
+    configuration is never beaten by a token that happens to be in the environment.
+    A value is only compared with None, which counts as absent: it may be an Output.
+    """
+    named = [{field: value for field, value in source.items() if value is not None} for source in sources]
+    chosen = next((kind for source in named if (kind := kind_named(source.keys(), kinds)) is not None), None)
+    dropped = frozenset[str]().union(*(kind.fields for kind in kinds)) - chosen.fields if chosen else frozenset()
+    merged: dict[str, T] = {}
+    for source in reversed(named):
+        merged |= {field: value for field, value in source.items() if field not in dropped}
+    return merged
+
+
+def kind_named(fields: Set[str], kinds: Sequence[K]) -> K | None:
+    """
+    The kind of credentials that these fields mean: the first that they name as a whole, else the first they begin.
+    """
+    for kind in kinds:
+        if kind.identified_by <= fields:
+            return kind
+    for kind in kinds:
+        if kind.identified_by & fields:
+            return kind
+    return next((kind for kind in kinds if kind.fields & fields), None)
+
+
+def server_address(config: Mapping[str, object] | None = None, /, **explicit: object) -> str:
+    """
+    The server's address, as `Settings.server` has it, without looking at any other setting.
+
+    Raises SettingsError when no server is named, or what is named makes no sense.
+    """
+    settings = {"hostname": HOSTNAME, "api_path": API_PATH}
+    found = {"api_path": DEFAULT_API_PATH, **find_settings(settings, (), explicit, config or {})}
+    if "hostname" not in found:
+        raise SettingsError(f"missing settings: {HOSTNAME.ways('hostname')}")
+    return pinned_address(
+        _checked("hostname", HOSTNAME, checked_hostname, found["hostname"]),
+        _checked("api_path", API_PATH, checked_api_path, found["api_path"]),
+    )
+
+
+def _checked(field: str, setting: Setting, check: Callable[[str], str], value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingsError(f"{setting.ways(field)}: input should be a valid string")
+    try:
+        return check(value)
+    except ValueError as odd:
+        raise SettingsError(f"{setting.ways(field)} {odd}") from None
+
+
+def _set(source: Mapping[str, object]) -> dict[str, object]:
+    return {field: value for field, value in source.items() if not is_unset(value)}
+
+
+def _with_port(source: Mapping[str, object]) -> dict[str, object]:
+    # A port belongs to the host name beside it; alone, it completes the one from another source.
+    joined = dict(source)
+    hostname = joined.get("hostname")
+    if isinstance(hostname, str) and (port := str(joined.pop("port", "") or "").strip()) not in ("", "0"):
+        joined["hostname"] = with_port(hostname, port)
+    return joined
+
+
+def _profile() -> Mapping[str, object]:
+    path = os.environ.get("KEYFACTOR_AUTH_CONFIG_FILE", "").strip()
+    profile = os.environ.get("KEYFACTOR_AUTH_CONFIG_PROFILE", "").strip()
+    try:
+        return _read_profile(Path(path or "~/.keyfactor/command_config.json"), profile or "default")
+    except SettingsError:
+        if path or profile:
+            raise
+        return {}
+
+
+def _read_profile(path: Path, profile: str) -> Mapping[str, object]:
+    advice = "see KEYFACTOR_AUTH_CONFIG_FILE and KEYFACTOR_AUTH_CONFIG_PROFILE"
+    try:
+        path = path.expanduser()
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        server = content["servers"][profile]
+    except (OSError, RuntimeError) as broken:  # RuntimeError: no home
+        raise SettingsError(f"the profile file {path} cannot be read; {advice}") from broken
+    except ValueError:
+        # Without the cause: the text of the file, with its secrets, is in it.
+        raise SettingsError(f"the profile file {path} is not JSON; {advice}") from None
+    except (KeyError, TypeError):
+        raise SettingsError(f"the profile file {path} has no profile {profile!r}; {advice}") from None
+    if not isinstance(server, dict):
+        raise SettingsError(f"the profile {profile!r} in {path} is not an object; {advice}")
+    return server
