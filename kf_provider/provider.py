@@ -4,10 +4,12 @@ The explicit provider, and where a resource or a function finds its settings.
 
 from __future__ import annotations
 
+import difflib
 import json
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, Unpack
 
 import pulumi
 import pulumi.dynamic
@@ -17,13 +19,29 @@ from pulumi.runtime.mocks import MockMonitor
 from .client import Client
 from .errors import SettingsError
 from .keyfactor.kinds import KINDS
-from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, Settings, load_settings
-from .keyfactor.sources import merge_sources
+from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, SETTINGS, Settings, SettingsInputs, load_settings
+from .keyfactor.sources import config_key, merge_sources
 
 PACKAGE: Final = "pulumi-python"  # the plugin that runs every dynamic provider in Python
 NAMESPACE: Final = "keyfactor"
 
-_KEY_OF_FIELD: Final = {field: key for key, field in CONFIG_KEYS.items()}
+
+def _parameters() -> str:
+    """
+    What each parameter of `Provider` is, for `help()`.
+    """
+    secret = dict.fromkeys(SECRET_FIELDS, "; a secret")
+    lines = [f":param {field}: {setting.about}{secret.get(field, '')}" for field, setting in SETTINGS.items()]
+    return "\n".join([":param name: the name of this provider in the stack", ":param opts: its options", *lines])
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    if unknown := next((name for name in names if name not in SETTINGS), None):
+        nearest = difflib.get_close_matches(unknown, SETTINGS, n=1)
+        raise TypeError(
+            f"Provider.__init__() got an unexpected keyword argument {unknown!r}"
+            + "".join(f". Did you mean {name!r}?" for name in nearest)
+        )
 
 
 class Provider(pulumi.ProviderResource):
@@ -39,75 +57,19 @@ class Provider(pulumi.ProviderResource):
     """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        hostname: pulumi.Input[str] | None = None,
-        api_path: pulumi.Input[str] | None = None,
-        username: pulumi.Input[str] | None = None,
-        password: pulumi.Input[str] | None = None,
-        domain: pulumi.Input[str] | None = None,
-        client_id: pulumi.Input[str] | None = None,
-        client_secret: pulumi.Input[str] | None = None,
-        token_url: pulumi.Input[str] | None = None,
-        scopes: pulumi.Input[Sequence[str]] | None = None,
-        audience: pulumi.Input[str] | None = None,
-        access_token: pulumi.Input[str] | None = None,
-        ca_cert: pulumi.Input[str] | None = None,
-        skip_verify: pulumi.Input[bool] | None = None,
-        request_timeout: pulumi.Input[float] | None = None,
-        gates: pulumi.Input[str] | None = None,
-        outage_seconds: pulumi.Input[float] | None = None,
-        status_names: pulumi.Input[Mapping[int, str]] | None = None,
-        opts: pulumi.ResourceOptions | None = None,
+        self, name: str, *, opts: pulumi.ResourceOptions | None = None, **settings: Unpack[SettingsInputs]
     ) -> None:
-        """
-        :param name: the name of this provider in the stack
-        :param hostname: the server, with scheme and port where they are not https and 443
-        :param api_path: the path of the API on the server; `KeyfactorAPI` unless it was changed at its installation
-        :param username: for Basic authentication, also as `DOMAIN\\user` or `user@domain`
-        :param password: for Basic authentication; a secret
-        :param domain: the Active Directory domain of `username`
-        :param client_id: for OAuth client credentials
-        :param client_secret: for OAuth client credentials; a secret
-        :param token_url: where the identity provider issues tokens
-        :param scopes: what the token is asked for
-        :param audience: whom the token is for, where the identity provider wants to be told
-        :param access_token: a bearer token that is used as it is; a secret
-        :param ca_cert: the server's certificate authorities, PEM text or the path of a PEM file
-        :param skip_verify: True trusts any certificate
-        :param request_timeout: seconds for one request
-        :param gates: `wait`, `check` or `off`, see `WorkflowApproval`
-        :param outage_seconds: how long a waiting gate rides out a server that does not answer
-        :param status_names: what the status numbers of this server mean, as {3: "Complete", ...}
-        """
-        given = {
-            "hostname": hostname,
-            "api_path": api_path,
-            "username": username,
-            "password": password,
-            "domain": domain,
-            "client_id": client_id,
-            "client_secret": client_secret,
-            "token_url": token_url,
-            "scopes": scopes,
-            "audience": audience,
-            "access_token": access_token,
-            "ca_cert": ca_cert,
-            "skip_verify": skip_verify,
-            "request_timeout": request_timeout,
-            "gates": gates,
-            "outage_seconds": outage_seconds,
-            "status_names": status_names,
-        }
-        explicit = {field: value for field, value in given.items() if value is not None}
+        _refuse_unknown(settings)
+        explicit = {field: value for field, value in settings.items() if value is not None}
         from_stack = {CONFIG_KEYS[key]: value for key, value in _stack_config().items()}
         merged: dict[str, Any] = merge_sources(explicit, from_stack, kinds=KINDS)
         self._inputs: dict[str, pulumi.Output[str]] = {}
         for field, value in merged.items():
-            text = pulumi.Output.from_input(value).apply(_as_text)
-            self._inputs[_KEY_OF_FIELD[field]] = pulumi.Output.secret(text) if field in SECRET_FIELDS else text
+            text = pulumi.Output.from_input(_with_text_keys(value)).apply(_as_text)
+            self._inputs[config_key(field)] = pulumi.Output.secret(text) if field in SECRET_FIELDS else text
         super().__init__(PACKAGE, name, {f"{NAMESPACE}:{key}": value for key, value in self._inputs.items()}, opts)
+
+    __init__.__doc__ = _parameters()
 
     async def config(self) -> dict[str, str] | None:
         """
@@ -196,12 +158,19 @@ def _stack_config() -> dict[str, str]:
     return {key: value for key in CONFIG_KEYS if (value := config.get(key)) is not None}
 
 
+def _with_text_keys(value: Any) -> Any:
+    # Output.from_input makes keywords of a mapping's keys.
+    return {str(key): part for key, part in value.items()} if isinstance(value, Mapping) else value
+
+
 def _as_text(value: object) -> str:
     """
     A setting as a configuration value: the engine's provider inputs are text, as `pulumi config` has them.
     """
     if isinstance(value, str):
         return value
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, Mapping):

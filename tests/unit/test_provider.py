@@ -1,0 +1,114 @@
+"""
+The explicit provider: what it takes, and what it tells of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pydoc
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+
+import kf_provider as kf
+from kf_provider.keyfactor.settings import SECRET_FIELDS, SETTINGS, load_settings
+
+
+class NoEngine(Mocks):
+    """Takes every resource as it is."""
+
+    def call(self, args: MockCallArgs) -> Any:
+        raise AssertionError("nothing is called in these tests")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        return args.name, args.inputs
+
+
+@pytest.fixture
+def engine() -> Iterator[None]:
+    monitor = pulumi.runtime.settings.SETTINGS.monitor
+    asyncio.set_event_loop(loop := asyncio.new_event_loop())
+    set_mocks(NoEngine())
+    yield
+    loop.close()
+    asyncio.set_event_loop(None)
+    pulumi.runtime.settings.SETTINGS.monitor = monitor
+
+
+def config_of(provider: kf.Provider) -> dict[str, str] | None:
+    async def ask() -> dict[str, str] | None:
+        return await provider.config()
+
+    return asyncio.get_event_loop().run_until_complete(ask())
+
+
+def test_inputs(engine: None) -> None:
+    """
+    Whatever a program gives, now or later, the plugin gets as the text of the stack's configuration.
+    """
+    provider = kf.Provider(
+        "second",
+        hostname=pulumi.Output.from_input("kf.example.com"),
+        client_id="gate",
+        client_secret=pulumi.Output.secret("canary-5be1"),
+        token_url="https://idp.example.com/token",
+        scopes=["read", "write"],
+        audience=None,
+        skip_verify=False,
+        request_timeout=timedelta(minutes=2),
+        outage_seconds="1d",
+        status_names={3: "Complete"},
+    )
+    expected = {
+        "hostname": "kf.example.com",
+        "clientId": "gate",
+        "clientSecret": "canary-5be1",
+        "tokenUrl": "https://idp.example.com/token",
+        "scopes": "read,write",
+        "skipVerify": "false",
+        "requestTimeout": "120.0",
+        "outageSeconds": "1d",
+        "statusNames": '{"3": "Complete"}',
+    }
+    config = config_of(provider)
+
+    assert expected == config
+    assert 120.0 == load_settings(config).request_timeout
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("hostnme", ". Did you mean 'hostname'?"), ("clientId", ". Did you mean 'client_id'?"), ("x", "")],
+)
+def test_unknown_name(name: str, advice: str) -> None:
+    """
+    A name that is no setting is Python's own error, with the nearest one that is.
+    """
+    unknown: Any = {name: "x"}
+    with pytest.raises(TypeError) as caught:
+        kf.Provider("second", **unknown)
+
+    assert f"Provider.__init__() got an unexpected keyword argument {name!r}{advice}" == str(caught.value)
+
+
+def test_help() -> None:
+    """
+    `help(kf.Provider)` tells what each parameter is, and which are secret.
+    """
+    text = pydoc.plain(pydoc.render_doc(kf.Provider))
+
+    for field, setting in SETTINGS.items():
+        assert f":param {field}: {setting.about}{'; a secret' if field in SECRET_FIELDS else ''}\n" in text
+    assert ":param name: " in text
+
+
+def is_checked(text: pulumi.Output[str], number: pulumi.Output[float], maybe: str | None) -> None:
+    """Never called: mypy reads that values and Outputs are taken, and what makes no sense is not."""
+    kf.Provider("a", hostname=text, password=text, request_timeout=number, domain=maybe, scopes=["a"])
+    kf.Provider("b", hostnme="x")  # type: ignore[call-arg]  # no such setting
+    kf.Provider("c", hostname=3)  # type: ignore[arg-type]  # not text
+    kf.Provider("d", password=number)  # type: ignore[arg-type]  # not text later either
