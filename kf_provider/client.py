@@ -27,7 +27,8 @@ from .errors import (
     UnavailableError,
     UnusableAnswerError,
 )
-from .keyfactor.auth import credentials
+from .keyfactor.answers import Answer, Request, json_of, page_title
+from .keyfactor.auth import authenticated
 from .keyfactor.settings import Settings
 from .models import (
     ErrorBody,
@@ -37,7 +38,7 @@ from .models import (
     canonical_status,
     parse_instance_id,
 )
-from .transport import Answer, Transport, json_of, page_title
+from .transport import Transport
 
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
 _LONGEST_CODE: Final = 40
@@ -67,8 +68,9 @@ class Client:
         Sends nothing. Raises SettingsError when the CA certificate or the token cannot be used.
         """
         self.settings = settings
-        self._transport = Transport(settings, retries=retries)
-        self._credentials = credentials(settings, self._transport)
+        self._retries = retries
+        self._transport = Transport(settings)
+        self._credentials = settings.credential_kind.credentials(settings)
 
     @property
     def server(self) -> str:
@@ -227,10 +229,9 @@ class Client:
         url = f"{self.settings.base_url}{path}"
         if parameters:
             url += f"?{urlencode(parameters, quote_via=quote)}"
+        attempt = partial(authenticated, Request("GET", url, headers), self._credentials, self._transport)
         with self._transport.within(self.settings.request_timeout if timeout is None else timeout):
-            answer = self._transport.get(url, auth=self._credentials, headers=headers)
-            if answer.status_code == 401 and self._credentials.renew(answer.authorization):
-                answer = self._transport.get(url, auth=self._credentials, headers=headers)
+            answer = self._transport.repeated(attempt, retries=self._retries)
         if answer.status_code != 200:
             raise self._refusal(answer, what, permission)
         return answer

@@ -7,20 +7,18 @@ environment; proxies come from there; an answer has a largest size and a last mo
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -29,39 +27,19 @@ import urllib3
 import urllib3.connection
 from requests import exceptions as theirs
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from .errors import NoAnswerError, RedirectError, RequestError, SettingsError, UnusableAnswerError
 from .keyfactor.addresses import is_loopback
+from .keyfactor.answers import Answer, Request
 from .keyfactor.settings import Settings
-from .schedule import retry_after_seconds
 
 LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed
-_LONGEST_TITLE: Final = 200  # characters
 _LARGEST_ERROR_BODY: Final = 64 * 1024  # bytes; the rest is not read
 _CHUNK: Final = 16 * 1024  # bytes; small, so that little is uncompressed before it is counted
 _LONGEST_CONNECT: Final = 10.0  # seconds
 _LONGEST_TIMEOUT: Final = 86400.0  # seconds; a socket takes no number beyond the system's time
 _PASSING: Final = frozenset({502, 503, 504})
 _RETRY_PAUSE: Final = 0.2  # seconds, doubled each time
-
-
-class Answer(NamedTuple):
-    """
-    What came back, whatever its status.
-    """
-
-    status_code: int
-    headers: Mapping[str, str]  # without regard to case
-    body: bytes
-    authorization: str  # what the request was sent with
-
-    @property
-    def retry_after(self) -> float | None:
-        """
-        The seconds that the server asks to be left alone.
-        """
-        return retry_after_seconds(self.headers.get("Retry-After"))
 
 
 class Transport:
@@ -72,8 +50,7 @@ class Transport:
     remembers (here are two); urllib3's pools are made to be shared. psf/requests issue 1871.
     """
 
-    def __init__(self, settings: Settings, *, retries: int) -> None:
-        self._retries = retries
+    def __init__(self, settings: Settings) -> None:
         self._session = _Session()
         # With trust_env, .netrc would replace our credentials, and REQUESTS_CA_BUNDLE our CA (psf/requests issue 3829).
         self._session.trust_env = False
@@ -97,15 +74,15 @@ class Transport:
         """
         return _DEADLINE.left()
 
-    def get(self, url: str, *, auth: AuthBase, headers: Mapping[str, str]) -> Answer:
+    def repeated(self, attempt: Callable[[], Answer], *, retries: int) -> Answer:
         """
-        GET, whatever the status; again after a connection error, a 502, 503 or 504, while time is left.
+        What the attempt brings; made again after a connection error, a 502, 503 or 504, while time is left.
         """
         # urllib3's Retry would log a warning for each repetition, which a Pulumi program shows, and knows no deadline.
-        for attempt in range(self._retries):
-            pause = _RETRY_PAUSE * 2**attempt
+        for number in range(retries):
+            pause = _RETRY_PAUSE * 2**number
             try:
-                answer = self.send("GET", url, headers=headers, auth=auth)
+                answer = attempt()
             except NoAnswerError as failed:
                 if not failed.is_transient or pause >= _DEADLINE.left():
                     raise
@@ -113,30 +90,21 @@ class Transport:
                 if answer.status_code not in _PASSING or pause >= _DEADLINE.left():
                     return answer
             time.sleep(pause)
-        return self.send("GET", url, headers=headers, auth=auth)
+        return attempt()
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        auth: AuthBase,
-        headers: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def send(self, request: Request) -> Answer:
         """
-        Send a request once, whatever the status. Raises NoAnswerError, RedirectError, or UnusableAnswerError for too
-        large a body.
+        Send a request once, as it is, whatever the status of the answer. Raises NoAnswerError, RedirectError, or
+        UnusableAnswerError for too large a body.
         """
+        method, url, headers, form = request
         with _translated(_host(url)):
-            request = self._session.prepare_request(
-                requests.Request(method, url, headers=headers, data=form, auth=auth)
-            )
-            timeout = _DEADLINE.timeout()  # not before the credentials, which may have asked for a token
+            prepared = self._session.prepare_request(requests.Request(method, url, headers=headers, data=form))
+            timeout = _DEADLINE.timeout()
             # Credentials in plain http must not leave the machine, so a proxy is not asked for loopback.
             proxies = {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
             with self._session.send(
-                request,
+                prepared,
                 proxies=proxies,
                 timeout=(min(timeout, _LONGEST_CONNECT), timeout),
                 allow_redirects=False,
@@ -144,12 +112,7 @@ class Transport:
             ) as response:
                 if 300 <= response.status_code < 400:
                     raise _redirect(response)
-                return Answer(
-                    response.status_code,
-                    response.headers,
-                    _body(response),
-                    str(request.headers.get("Authorization", "")),
-                )
+                return Answer(response.status_code, response.headers, _body(response))
 
     def close(self) -> None:
         """
@@ -311,43 +274,6 @@ def _body(response: requests.Response) -> bytes:
                 f"{_host(response.url)} answered with more than {LARGEST_BODY // 1024 // 1024} MiB: it was not read"
             )
     return bytes(body)
-
-
-def json_of(answer: Answer, server: str) -> Any:
-    """
-    The JSON in the body. Raises UnusableAnswerError for anything else, which says what there is instead.
-    """
-    text = answer.body.decode("utf-8-sig", "replace").strip()
-    if not text:
-        raise UnusableAnswerError(f"{server} answered with an empty body", is_transient=True)
-    if text.startswith("<"):
-        title = page_title(text)
-        raise UnusableAnswerError(
-            f"{server} answered with a page{f' titled {title!r}' if title else ''} instead of JSON, perhaps a login"
-            " page: check the host name and the API path (keyfactor:apiPath)"
-        )
-    try:
-        value = json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError):
-        is_cut = text.startswith(("{", "["))
-        kind = "JSON that is cut off or broken" if is_cut else "text instead of JSON"
-        raise UnusableAnswerError(f"{server} answered with {kind}", is_transient=is_cut) from None
-    if "\\ud" in text.lower():
-        # Half of a surrogate pair is fine in JSON, but in no UTF-8, nor on the engine's wire.
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    return value
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def page_title(text: str) -> str | None:
-    """
-    The title of an HTML page, without line breaks.
-    """
-    found = re.search(r"<title[^>]*>([^<]*)", text[:_LARGEST_ERROR_BODY], re.IGNORECASE)
-    return " ".join(found[1].split())[:_LONGEST_TITLE] or None if found else None
 
 
 def _host(url: str) -> str:

@@ -630,7 +630,7 @@ def test_translation_of_a_timeout(seconds: float, says: str) -> None:
     """
     The time allowed is told in tenths of a second, and is never none at all.
     """
-    with Transport(load_settings(hostname="h", access_token="t"), retries=0).within(seconds):
+    with Transport(load_settings(hostname="h", access_token="t")).within(seconds):
         assert f"s: no answer in {says}" == str(translation(requests.Timeout(), "s"))
 
 

@@ -9,9 +9,11 @@ from typing import Annotated, Final, TypedDict
 
 from pydantic import SecretStr
 
+from ...errors import SettingsError
+from ..credentials import BEARER_TOKEN, FixedHeader
 from ..inputs import Input
 from ..sources import Setting
-from .kind import Fields, Kind, unwrapped
+from .kind import Fields, Kind, unwrapped, ways
 
 
 class AccessTokenSettings(Fields):
@@ -38,10 +40,18 @@ def _identity(given: AccessTokenSettings) -> str:
     return f"token:{hashlib.sha256(unwrapped(given.access_token).encode()).hexdigest()[:8]}"
 
 
+def _credentials(given: AccessTokenSettings) -> FixedHeader:
+    token = unwrapped(given.access_token).strip()  # files and shells add a newline
+    if not BEARER_TOKEN.fullmatch(token):
+        raise SettingsError(f"{ways(AccessTokenSettings, 'access_token')} is not a token")
+    return FixedHeader(f"Bearer {token}", token)
+
+
 KIND: Final = Kind[AccessTokenSettings](
     name="access_token",
     model=AccessTokenSettings,
     identified_by=frozenset({"access_token"}),
     needs=("access_token",),
     identity=_identity,
+    credentials=_credentials,
 )

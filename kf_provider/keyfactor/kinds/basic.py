@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, TypedDict
 
 from pydantic import AfterValidator, SecretStr, model_validator
 
+from ..credentials import FixedHeader, basic
 from ..inputs import Input
 from ..sources import Setting
-from .kind import Fields, Kind, ways
+from .kind import Fields, Kind, unwrapped, ways
 
 
 def _without_colon(value: str) -> str:
@@ -75,10 +76,15 @@ def _identity(given: BasicSettings) -> str:
     return f"basic:{given.qualified_username}"
 
 
+def _credentials(given: BasicSettings) -> FixedHeader:
+    return basic(given.qualified_username, unwrapped(given.password))
+
+
 KIND: Final = Kind[BasicSettings](
     name="basic",
     model=BasicSettings,
     identified_by=frozenset({"username", "password"}),
     needs=("username", "password"),
     identity=_identity,
+    credentials=_credentials,
 )

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from ..credentials import Credentials
 from ..sources import Setting
 
 
@@ -54,7 +55,8 @@ class Kind(Generic[Given_contra]):
     A kind of credentials.
 
     `identified_by` are the fields that say that it is meant, `needs` those that must be there, in the order in which
-    messages name them. `identity` tells one account from another, without a secret.
+    messages name them. `identity` tells one account from another, without a secret. `credentials` makes them of the
+    settings, sends nothing, and raises SettingsError for what cannot be used.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Kind(Generic[Given_contra]):
     identified_by: frozenset[str]
     needs: tuple[str, ...]
     identity: Callable[[Given_contra], str]
+    credentials: Callable[[Given_contra], Credentials]
 
     @property
     def fields(self) -> frozenset[str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from kf_provider.errors import SettingsError
-from kf_provider.keyfactor.settings import load_settings
+from kf_provider.keyfactor.answers import Request
+from kf_provider.keyfactor.settings import Settings, load_settings
 
 BASIC = {"hostname": "kf.example.com", "username": "jsmith", "password": "canary-5be1"}
 
@@ -29,3 +30,10 @@ def refusal(config: Mapping[str, object] | None = None, /, **explicit: object) -
         load_settings(config, **explicit)
     assert "canary-5be1" not in f"{caught.value} {caught.value!r} {caught.value.__cause__}"
     return str(caught.value)
+
+
+def authorization_of(settings: Settings) -> str:
+    """The header of the first request that these settings' credentials send."""
+    credentials = settings.credential_kind.credentials(settings)
+    flow = credentials.auth_flow(Request("GET", "https://kf.example.com"), time_left=lambda: 5.0)
+    return next(flow).headers["Authorization"]

@@ -4,11 +4,16 @@ A user and a password.
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
+from kf_provider.client import Client
+from kf_provider.errors import UnauthorizedError
 from kf_provider.keyfactor.settings import load_settings
 
-from ..given import BASIC, refusal
+from ...loopback import ID, Loopback, Reply
+from ..given import BASIC, authorization_of, refusal
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,35 @@ def test_username_beside_another_kind() -> None:
     A user that does not count is not looked at.
     """
     assert "access_token" == load_settings(**(BASIC | {"username": "A\\B\\C"}), access_token="t").credential_kind.name
+
+
+def test_basic() -> None:
+    """
+    Basic is DOMAIN\\user and the password, in UTF-8.
+    """
+    settings = load_settings(hostname="h", username="jürgen", domain="KEYEXAMPLE", password="pass:wörd")
+    expected = "Basic " + base64.b64encode("KEYEXAMPLE\\jürgen:pass:wörd".encode()).decode()
+
+    assert expected == authorization_of(settings)
+
+
+def test_not_repeated(server: Loopback) -> None:
+    """
+    A password that is refused is not tried twice: accounts get locked that way.
+    """
+    server.answers = [Reply(status=401)]
+    settings = load_settings(hostname=server.url, username="u", password="p")
+    with Client(settings) as client, pytest.raises(UnauthorizedError):
+        client.get_workflow_instance(ID)
+
+    assert 1 == len(server.seen)
+
+
+def test_quoted_secret_with_blanks(server: Loopback) -> None:
+    """
+    A secret that is echoed is concealed before the text is made one line, which would change it.
+    """
+    settings = load_settings(hostname=server.url, username="u", password="canary  5be1\tx")
+    server.answers = [Reply(b"refused:\n canary  5be1\tx", 401)]
+    with Client(settings) as client, pytest.raises(UnauthorizedError, match=r"401, refused: \[secret\]"):
+        client.get_workflow_instance(ID)

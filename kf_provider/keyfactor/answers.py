@@ -1,0 +1,90 @@
+"""
+What is sent and what comes back, as plain values, and what the body of an answer holds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, NoReturn
+
+from ..errors import UnusableAnswerError
+from ..schedule import retry_after_seconds
+
+_TITLE_IS_WITHIN: Final = 64 * 1024  # characters
+_LONGEST_TITLE: Final = 200  # characters
+
+
+class Request(NamedTuple):
+    """
+    What is to be sent: a GET, or a form that asks for a token.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    form: Mapping[str, str] | None = None
+
+    def authorized(self, authorization: str) -> Request:
+        """
+        The same with this Authorization header.
+        """
+        return self._replace(headers={**self.headers, "Authorization": authorization})
+
+    def __repr__(self) -> str:
+        return f"<{self.method} {self.url.partition('?')[0]}>"  # headers and forms hold secrets
+
+
+class Answer(NamedTuple):
+    """
+    What came back, whatever its status.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]  # without regard to case
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """
+        The seconds that the server asks to be left alone.
+        """
+        return retry_after_seconds(self.headers.get("Retry-After"))
+
+
+def json_of(answer: Answer, server: str) -> Any:
+    """
+    The JSON in the body. Raises UnusableAnswerError for anything else, which says what there is instead.
+    """
+    text = answer.body.decode("utf-8-sig", "replace").strip()
+    if not text:
+        raise UnusableAnswerError(f"{server} answered with an empty body", is_transient=True)
+    if text.startswith("<"):
+        title = page_title(text)
+        raise UnusableAnswerError(
+            f"{server} answered with a page{f' titled {title!r}' if title else ''} instead of JSON, perhaps a login"
+            " page: check the host name and the API path (keyfactor:apiPath)"
+        )
+    try:
+        value = json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        is_cut = text.startswith(("{", "["))
+        kind = "JSON that is cut off or broken" if is_cut else "text instead of JSON"
+        raise UnusableAnswerError(f"{server} answered with {kind}", is_transient=is_cut) from None
+    if "\\ud" in text.lower():
+        # Half of a surrogate pair is fine in JSON, but in no UTF-8, nor on the engine's wire.
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def page_title(text: str) -> str | None:
+    """
+    The title of an HTML page, without line breaks.
+    """
+    found = re.search(r"<title[^>]*>([^<]*)", text[:_TITLE_IS_WITHIN], re.IGNORECASE)
+    return " ".join(found[1].split())[:_LONGEST_TITLE] or None if found else None
