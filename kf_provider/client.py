@@ -24,8 +24,8 @@ from .errors import (
     SearchError,
     StatusError,
     UnauthorizedError,
-    UnavailableError,
     UnusableAnswerError,
+    status_meaning,
 )
 from .keyfactor.answers import Answer, Request, json_of, page_title
 from .keyfactor.auth import authenticated
@@ -248,32 +248,28 @@ class Client:
         code, message, words = self._said(answer)
         said = ": ".join(part for part in (code, message or words) if part)
         status = f"{answer.status_code}{f', {said}' if said else ''}"
-        error: type[StatusError] = StatusError
+        error, is_transient = status_meaning(answer.status_code)
         text = f"{self.server} refused to give {what} ({status})"
-        if answer.status_code == 401:
-            error = UnauthorizedError
+        if error is UnauthorizedError:
             text = (
                 f"{self.server} does not accept the credentials of {self.settings.identity} ({status}); check them, and"
                 " that this user may use the API"
             )
-        elif answer.status_code == 403:
-            error = ForbiddenError
+        elif error is ForbiddenError:
             text = f"{self.settings.identity} may not read {what} on {self.server} ({status}); {permission}"
-        elif answer.status_code == 404:
-            error = NotFoundError
+        elif error is NotFoundError:
             checks = f"check {'' if what == _THE_LIST else 'the id, '}that {self.settings.identity} may see it"
             if said and code is None:  # ASP.NET says "Message" as well, for a path that it does not know
                 checks += ", and the API path (keyfactor:apiPath): this may not be Keyfactor's own answer"
             text = f"{what} was not found on {self.server}; {checks} ({status})"
-        elif answer.status_code == 429 or answer.status_code >= 500:
-            error = UnavailableError
+        elif is_transient:
             text = f"{self.server} cannot give {what} now ({status}); try again later"
         return error(
             text,
             status_code=answer.status_code,
             error_code=code,
             keyfactor_message=message,
-            is_transient=error is UnavailableError,
+            is_transient=is_transient,
             retry_after=answer.retry_after,
         )
 

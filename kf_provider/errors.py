@@ -19,6 +19,9 @@ KeyfactorError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 
 class KeyfactorError(Exception):
     """
@@ -147,3 +150,15 @@ class UnavailableError(StatusError):
     """
     The server asks for patience or has a problem of its own (429, and 500 and above). Transient.
     """
+
+
+_OF_STATUS: Final[Mapping[int, type[StatusError]]] = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError}
+
+
+def status_meaning(status_code: int) -> tuple[type[StatusError], bool]:
+    """
+    The class of an answer with this status, and whether the same request may succeed later.
+    """
+    if status_code == 429 or status_code >= 500:
+        return UnavailableError, True
+    return _OF_STATUS.get(status_code, StatusError), False

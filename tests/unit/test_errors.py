@@ -11,7 +11,17 @@ from collections.abc import Iterator
 import pytest
 
 from kf_provider import errors
-from kf_provider.errors import InstanceIdError, KeyfactorError, NotFoundError, RequestError, StatusError
+from kf_provider.errors import (
+    ForbiddenError,
+    InstanceIdError,
+    KeyfactorError,
+    NotFoundError,
+    RequestError,
+    StatusError,
+    UnauthorizedError,
+    UnavailableError,
+    status_meaning,
+)
 
 
 def tree(error: type[BaseException]) -> Iterator[type[BaseException]]:
@@ -60,3 +70,25 @@ def test_transient_only_when_said() -> None:
     error = NotFoundError("why", status_code=404)
 
     assert (False, None) == (error.is_transient, error.retry_after)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "is_transient"),
+    [
+        (204, StatusError, False),
+        (400, StatusError, False),
+        (401, UnauthorizedError, False),
+        (403, ForbiddenError, False),
+        (404, NotFoundError, False),
+        (429, UnavailableError, True),
+        (499, StatusError, False),
+        (500, UnavailableError, True),
+        (503, UnavailableError, True),
+        (599, UnavailableError, True),
+    ],
+)
+def test_status_meaning(status: int, error: type[StatusError], is_transient: bool) -> None:
+    """
+    The class of a status, and whether it may pass, is decided in one place for Keyfactor and token endpoints.
+    """
+    assert (error, is_transient) == status_meaning(status)

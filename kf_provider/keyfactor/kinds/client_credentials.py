@@ -19,7 +19,7 @@ from urllib.parse import quote_plus, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-from ...errors import NoAnswerError, StatusError, UnauthorizedError, UnavailableError, UnusableAnswerError
+from ...errors import NoAnswerError, StatusError, UnauthorizedError, UnusableAnswerError, status_meaning
 from ..addresses import checked_url
 from ..answers import Answer, Request, json_of
 from ..credentials import BEARER_TOKEN, AuthFlow, Credentials, basic
@@ -177,20 +177,20 @@ class ClientCredentials(Credentials):
         )
         said = ": ".join(part for part in (code, text) if part)
         status = f"{answer.status_code}{f', {said}' if said else ''}"
-        error: type[StatusError] = StatusError
-        advice = "check the token URL (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
+        error, is_transient = status_meaning(answer.status_code)
+        advice = "try again later"
         if answer.status_code in (400, 401, 403):
             error = UnauthorizedError
             advice = "check the client's id and secret, the scopes and the audience"
-        elif answer.status_code == 429 or answer.status_code >= 500:
-            error = UnavailableError
-            advice = "try again later"
+        elif not is_transient:
+            error = StatusError  # a 404 is about no instance
+            advice = "check the token URL (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
         return error(
             f"{self._endpoint} gives no token to client {self._client_id!r} ({status}): {advice}",
             status_code=answer.status_code,
             error_code=code,
             keyfactor_message=text,
-            is_transient=error is UnavailableError,
+            is_transient=is_transient,
             retry_after=answer.retry_after,
         )
 
