@@ -27,14 +27,14 @@ from pulumi.dynamic import (
 )
 from pulumi.output import contains_unknowns
 
-from .client import Client
+from .client import Client, client_for
 from .durations import duration_seconds, spoken
 from .errors import InstanceIdError, KeyfactorError, NotApprovedError
 from .functions import Definition, outputs
 from .keyfactor.settings import Settings
 from .models import Instance, InstanceSummary, parse_instance_id, state_digest
 from .program import ending
-from .provider import Provider, client_for, is_mocked, own_provider, plugin_settings, resolve_settings
+from .provider import Provider, is_mocked, own_provider, plugin_settings, resolve_settings
 from .verdict import EXPECTABLE, Verdict, judge, progress, was_restarted
 from .watcher import ask_patiently, find_successor, watcher_for
 

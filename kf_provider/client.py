@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -283,6 +284,20 @@ class Client:
         code, message = (self._credentials.quoted(part or "") or None for part in (body.error_code, body.message))
         words = None if code or message else self._credentials.quoted(page_title(text) or text)
         return code and code[:_LONGEST_CODE], message, words
+
+
+_clients: Final[dict[Settings, Client]] = {}
+_clients_lock: Final = threading.Lock()
+
+
+def client_for(settings: Settings) -> Client:
+    """
+    This process's client for these settings: its connections and its token are shared by all who ask for it.
+    """
+    with _clients_lock:
+        if settings not in _clients:
+            _clients[settings] = Client(settings)
+        return _clients[settings]
 
 
 def _place(location: tuple[int | str, ...]) -> str:

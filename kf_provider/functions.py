@@ -18,11 +18,11 @@ from pulumi.runtime._depends_on import _resolve_depends_on
 from pulumi.runtime.rpc import _expand_dependencies
 from pulumi.runtime.sync_await import _sync_await
 
-from .client import Client
+from .client import Client, client_for
 from .errors import KeyfactorError
 from .keyfactor.settings import Settings
 from .models import Instance, InstanceSummary, parse_instance_id
-from .provider import Provider, client_for, is_mocked, one_line, provider_of, resolve_settings
+from .provider import Provider, is_mocked, one_line, provider_of, resolve_settings
 from .verdict import status_word
 from .watcher import Watcher, watcher_for
 

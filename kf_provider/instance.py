@@ -12,10 +12,11 @@ import pulumi
 from pulumi.dynamic import Config, ConfigureRequest, ReadResult, Resource, ResourceProvider
 from pulumi.output import Unknown
 
+from .client import client_for
 from .errors import InstanceIdError, KeyfactorError, NotFoundError
 from .functions import Definition, Signal, outputs
 from .models import parse_instance_id
-from .provider import client_for, one_line, own_provider, plugin_settings
+from .provider import one_line, own_provider, plugin_settings
 
 SECRET_OUTPUTS: Final = ("initial_data", "current_state_data")
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Unpack
@@ -16,7 +15,6 @@ import pulumi.dynamic
 import pulumi.runtime
 from pulumi.runtime.mocks import MockMonitor
 
-from .client import Client
 from .errors import SettingsError
 from .keyfactor.kinds import KINDS
 from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, SETTINGS, Settings, SettingsInputs, load_settings
@@ -119,23 +117,6 @@ def plugin_settings(config: pulumi.dynamic.Config) -> Settings:
     The settings in the plugin's process, by what it was configured with. Raises SettingsError.
     """
     return load_settings({key: value for key in CONFIG_KEYS if (value := config.get(f"{NAMESPACE}:{key}")) is not None})
-
-
-_clients: list[tuple[Settings, Client]] = []
-_clients_lock = threading.Lock()
-
-
-def client_for(settings: Settings) -> Client:
-    """
-    This process's client for these settings: its connections and its token are shared by all who ask for it.
-    """
-    with _clients_lock:
-        for known, client in _clients:
-            if known == settings:
-                return client
-        client = Client(settings)
-        _clients.append((settings, client))
-        return client
 
 
 def is_mocked() -> bool:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+import kf_provider.client
 from kf_provider.client import Client
 from kf_provider.errors import (
     ForbiddenError,
@@ -25,7 +27,19 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 
-from .loopback import GOOD, ID, INSTANCE, OTHER_ID, SAID, Loopback, Reply, Seen, client_for, failure
+from .loopback import (
+    GOOD,
+    ID,
+    INSTANCE,
+    OTHER_ID,
+    SAID,
+    Loopback,
+    Reply,
+    Seen,
+    client_for,
+    failure,
+    settings_for,
+)
 
 
 @pytest.fixture
@@ -559,6 +573,29 @@ def test_half_a_surrogate_pair(server: Loopback, client: Client) -> None:
 
 
 # The client itself.
+
+
+def test_one_client_for_equal_settings(server: Loopback) -> None:
+    """
+    Who asks with equal settings gets the same client, in every thread; who asks with others gets another.
+    """
+    found: list[Client] = []
+    barrier = threading.Barrier(8)
+
+    def ask() -> None:
+        settings = settings_for(server, status_names={0: "Running"})
+        barrier.wait()
+        found.append(kf_provider.client.client_for(settings))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 8 == len(found)
+    assert 1 == len(set(map(id, found)))
+    assert found[0] is not kf_provider.client.client_for(settings_for(server))
 
 
 def test_client_is_not_pickled(client: Client) -> None:
