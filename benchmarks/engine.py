@@ -109,7 +109,7 @@ class Bench:
         self, body: str, *, instances: int, approved: bool = False, pending_seconds: float | None = None
     ) -> Measured:
         """
-        Run a program once; its instances are approved before, each some time after its first look, or never.
+        Run a program once; its instances are approved before, each some time after its first poll, or never.
         """
         server = self._server
         server.reset()
@@ -126,7 +126,7 @@ class Bench:
         began = time.time()
         process = stack.start("up", "--yes", "--skip-preview", "--suppress-progress")
         if pending_seconds is not None:
-            self._approve_after_first_look(set(ids), pending_seconds, stack, process)
+            self._approve_after_first_poll(set(ids), pending_seconds, stack, process)
         run = stack.end(process, within=LONGEST_RUN)
         assert run.code == 0, run
         created = {name: _created(stack, name) - began for name in ("before", "after")}
@@ -143,7 +143,7 @@ class Bench:
         shutil.rmtree(folder.parent)
         return measured
 
-    def _approve_after_first_look(
+    def _approve_after_first_poll(
         self, pending: set[str], seconds: float, stack: Stack, process: subprocess.Popen[str]
     ) -> None:
         seen: dict[str, float] = {}

@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from kf_provider.looks import PAGE_SIZE
+from kf_provider.poller import BATCH_SIZE
 from tests.virtual import Fleet
 
 from .machine import table
@@ -37,29 +37,29 @@ PEERS = Path(__file__).parent / "peers"
 
 
 @dataclass(frozen=True)
-class Poller:
+class PollTimes:
     """
     When somebody asks during one wait, in seconds from its beginning; once for each drawing of lots.
     """
 
     name: str
     source: str
-    looks: Sequence[Sequence[float]]
-    requests_per_look: int = 1
+    polls: Sequence[Sequence[float]]
+    requests_per_poll: int = 1
 
     def requests(self, approved_at: float) -> float:
         """
         How many requests it takes to see an approval at that time.
         """
-        return self.requests_per_look * fmean(bisect_left(looks, approved_at) + 1 for looks in self.looks)
+        return self.requests_per_poll * fmean(bisect_left(polls, approved_at) + 1 for polls in self.polls)
 
     def delays(self, until: float) -> tuple[float, float]:
         """
         How late an approval is seen, on the average over all times and at the worst.
         """
         means, worst = [], 0.0
-        for looks in self.looks:
-            gaps = [(min(later, until) - earlier, later - earlier) for earlier, later in pairwise(looks)]
+        for polls in self.polls:
+            gaps = [(min(later, until) - earlier, later - earlier) for earlier, later in pairwise(polls)]
             gaps = [(part, gap) for part, gap in gaps if part > 0]
             # An approval in a gap of g seconds waits for its end: g/2 on the average, over the part that counts.
             means.append(sum(part * (gap - part / 2) for part, gap in gaps) / until)
@@ -80,12 +80,12 @@ def wait_for_all(fleet: Fleet, *, seed: int, start_within: float = 0.0) -> list[
     """
     One gate for each instance, started in turn within some seconds; how late each approval is seen.
     """
-    ends = fleet.wait_for_all(math.inf, luck=random.Random(seed).random, start_within=start_within)
+    ends = fleet.wait_for_all(math.inf, random=random.Random(seed).random, start_within=start_within)
     assert all(is_approved for is_approved, _ in ends.values())
     return [seen_at - fleet.approved_at[instance_id] for instance_id, (_, seen_at) in ends.items()]
 
 
-def our_looks(until: float) -> Poller:
+def our_polls(until: float) -> PollTimes:
     """
     When the watcher asks about one instance until it is approved at `until`.
     """
@@ -95,14 +95,14 @@ def our_looks(until: float) -> Poller:
         wait_for_all(fleet, seed=seed)
         assert not fleet.listed  # a single wait reads its instance
         runs.append([at for at, _ in fleet.asked])
-    return Poller(OURS, "the Watcher itself", runs)
+    return PollTimes(OURS, "the Watcher itself", runs)
 
 
 def _loop(intervals: Iterator[float], until: float) -> list[float]:
-    looks = [0.0]
-    while looks[-1] < until:
-        looks.append(looks[-1] + next(intervals))
-    return looks
+    polls = [0.0]
+    while polls[-1] < until:
+        polls.append(polls[-1] + next(intervals))
+    return polls
 
 
 def _growing(first: float, factor: float, longest: float) -> Iterator[float]:
@@ -111,31 +111,31 @@ def _growing(first: float, factor: float, longest: float) -> Iterator[float]:
         first *= factor
 
 
-def terraform_looks(until: float) -> Poller:
+def terraform_polls(until: float) -> PollTimes:
     """
     StateChangeConf.WaitForStateContext of terraform-plugin-sdk v2 with neither MinTimeout nor PollInterval.
     """
 
     def intervals() -> Iterator[float]:
-        yield 0.0  # the second look follows the first at once
+        yield 0.0  # the second poll follows the first at once
         yield from _growing(0.2, 2, 10)
 
-    return Poller("terraform-plugin-sdk helper/retry", "its loop in Go, written down", [_loop(intervals(), until)])
+    return PollTimes("terraform-plugin-sdk helper/retry", "its loop in Go, written down", [_loop(intervals(), until)])
 
 
-def keyfactor_looks(until: float) -> Poller:
+def keyfactor_polls(until: float) -> PollTimes:
     """
-    The certificate resource of Keyfactor's Terraform provider v2.2.0: two lists a look, for each certificate.
+    The certificate resource of Keyfactor's Terraform provider v2.2.0: two lists a poll, for each certificate.
     """
-    return Poller(
+    return PollTimes(
         "Keyfactor's Terraform provider", "its loop in Go, written down", [_loop(_growing(1, 2, 30), until)], 2
     )
 
 
 def _documented(name: str, until: float) -> list[float]:
     if name == "google-api-core":
-        luck = random.Random(1)
-        return _loop((luck.uniform(0, longest) for longest in _growing(1, 1.5, 20)), until)
+        rng = random.Random(1)
+        return _loop((rng.uniform(0, longest) for longest in _growing(1, 1.5, 20)), until)
     seconds = {"azure-core": 30.0, "vcert": 2.0}[name]
     return _loop(_growing(seconds, 1, seconds), until)
 
@@ -161,30 +161,30 @@ def peers_python() -> Path | None:
     return python
 
 
-def python_looks(until: float, python: Path | None) -> list[Poller]:
+def python_polls(until: float, python: Path | None) -> list[PollTimes]:
     """
     When the peers in Python ask; by their documentation where they cannot be run.
     """
     if python is None:
         return [
-            Poller(name, "its documentation; it could not be installed here", [_documented(name, until)])
+            PollTimes(name, "its documentation; it could not be installed here", [_documented(name, until)])
             for name in ("google-api-core", "azure-core", "vcert")
         ]
-    looks: dict[str, list[list[float]]] = {}
+    polls: dict[str, list[list[float]]] = {}
     for seed in SEEDS:
         # -P: the folder of the script holds nothing that a peer should import; elsewhere: nor does the checkout.
         command = [str(python), "-P", str(PEERS / "poll_times.py"), str(until), str(seed)]
         run = subprocess.run(command, cwd=tempfile.gettempdir(), check=True, stdout=subprocess.PIPE, text=True)
         for name, times in json.loads(run.stdout).items():
-            looks.setdefault(name, []).append(times)
-    return [Poller(name, "run on a clock of ours", runs) for name, runs in looks.items()]
+            polls.setdefault(name, []).append(times)
+    return [PollTimes(name, "run on a clock of ours", runs) for name, runs in polls.items()]
 
 
-def pollers(until: float, python: Path | None) -> list[Poller]:
+def pollers(until: float, python: Path | None) -> list[PollTimes]:
     """
     All, ours first.
     """
-    return [our_looks(until), terraform_looks(until), *python_looks(until, python), keyfactor_looks(until)]
+    return [our_polls(until), terraform_polls(until), *python_polls(until, python), keyfactor_polls(until)]
 
 
 def measure_waits(python: Path | None) -> list[dict[str, object]]:
@@ -229,7 +229,7 @@ def measure_gates(python: Path | None) -> list[dict[str, object]]:
                 "gates": count,
                 "requests": len(fleet.listed) + len(fleet.asked),
                 "requests_when_started_in_turn": len(spread.listed) + len(spread.asked),
-                "first_looks": first,
+                "first_polls": first,
                 "lists": len(fleet.listed),
                 "most_lists_in_a_tick": max(lists.values(), default=0),
                 "most_in_a_tick": max((lists[tick] + reads[tick] for tick in {*lists, *reads}), default=0),
@@ -261,7 +261,7 @@ def _check(fleet: Fleet, delays: Sequence[float], lists: Counter[float], reads: 
     for tick in {*lists, *reads}:
         waiting = sum(seen > tick - 0.2 for seen in seen_at)
         # Of a page of one, the instance is read instead.
-        allowed = math.ceil(waiting / PAGE_SIZE) + changes[tick]
+        allowed = math.ceil(waiting / BATCH_SIZE) + changes[tick]
         sent = lists[tick] + reads[tick]
         assert sent <= allowed, f"{sent} requests at {tick} s, when {waiting} wait and {changes[tick]} have changed"
 
@@ -295,7 +295,7 @@ def _gates_table(figures: Sequence[dict[str, object]]) -> str:
             "gates",
             "requests",
             "requests_when_started_in_turn",
-            "first_looks",
+            "first_polls",
             "most_lists_in_a_tick",
             "most_in_a_tick",
             "delay_mean_seconds",
@@ -303,6 +303,6 @@ def _gates_table(figures: Sequence[dict[str, object]]) -> str:
         )
         rows.append([*(row[column] for column in columns), *others.values()])
         names = [name.partition(" ")[0] for name in others]
-    heads = ["gates", "requests", "started in turn", "first looks", "lists/tick", "most/tick", "mean s", "worst s"]
+    heads = ["gates", "requests", "started in turn", "first polls", "lists/tick", "most/tick", "mean s", "worst s"]
     title = "Requests of many gates that begin together, each approved at some time within an hour (virtual time)"
     return f"{title}\n\n{table([*heads, *names], rows)}"

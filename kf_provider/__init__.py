@@ -8,20 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .approval import WorkflowApproval
     from .client import Client
     from .errors import KeyfactorError
     from .functions import (
-        GetWorkflowInstanceResult,
-        WorkflowInstanceSummary,
         get_workflow_instance,
         get_workflow_instance_output,
         get_workflow_instances,
         get_workflow_instances_output,
     )
+    from .gate import WorkflowApproval
     from .instance import WorkflowInstance
     from .keyfactor.settings import Settings, load_settings
     from .provider import Provider
+    from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary
 
 __all__ = [
     "Client",
@@ -41,18 +40,18 @@ __all__ = [
 
 _MODULE_OF = {
     "Client": "client",
-    "GetWorkflowInstanceResult": "functions",
+    "GetWorkflowInstanceResult": "results",
     "KeyfactorError": "errors",
     "Provider": "provider",
-    "Settings": "keyfactor.settings",
-    "WorkflowApproval": "approval",
+    "Settings": "settings",
+    "WorkflowApproval": "gate",
     "WorkflowInstance": "instance",
-    "WorkflowInstanceSummary": "functions",
+    "WorkflowInstanceSummary": "results",
     "get_workflow_instance": "functions",
     "get_workflow_instance_output": "functions",
     "get_workflow_instances": "functions",
     "get_workflow_instances_output": "functions",
-    "load_settings": "keyfactor.settings",
+    "load_settings": "settings",
 }
 
 

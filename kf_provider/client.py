@@ -10,16 +10,17 @@ import itertools
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
 from .errors import (
     ForbiddenError,
+    InstanceIdError,
     NotFoundError,
     RequestError,
     SearchError,
@@ -41,6 +42,7 @@ from .models import (
 )
 from .transport import Transport
 
+RETRIES: Final = 2
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
 _LONGEST_CODE: Final = 40
 _THE_LIST: Final = "the list of workflow instances"
@@ -54,22 +56,58 @@ _READ_INSTANCES: Final = (
 _READ_DEFINITIONS: Final = "it needs to read workflow definitions: /workflows/definitions/read/ (Command 11 and later)"
 
 
+class Filters(TypedDict, total=False):
+    """
+    What instances can be listed by; one must meet all that are given. None is not given.
+    """
+
+    status: str | int | None  # a word; where the server sends numbers, also a number
+    title_contains: str | None
+    workflow_type: str | None  # Enrollment, Revocation, Expiration, ...
+    initiated_by: str | None  # `DOMAIN\\user`
+    started_after: datetime | str | None  # ISO 8601; in UTC when it has no zone
+    definition_id: str | None
+    reference_id: int | None
+    ids: Sequence[str] | None  # at most 50
+    query: str | None  # in Keyfactor's query language: `Status -eq "Suspended" AND WorkflowType -eq "Enrollment"`
+
+
+_QUERY_WORDS: Final = {
+    "status": "Status -eq",
+    "title_contains": "Title -contains",
+    "workflow_type": "WorkflowType -eq",
+    "initiated_by": "InitiatingUserName -eq",
+    "started_after": "StartDate -gt",
+    "definition_id": "DefinitionId -eq",
+    "reference_id": "ReferenceId -eq",
+    "ids": "Id -eq",
+}
+
+
+def known_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Those that are given. Raises TypeError for a name that is none of `Filters`, as Python does for a keyword.
+    """
+    if unknown := filters.keys() - Filters.__annotations__.keys():
+        known = ", ".join(Filters.__annotations__)
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}: instances are listed by {known}")
+    return {name: value for name, value in filters.items() if value is not None}
+
+
 class Client:
     """
     A client of one Keyfactor Command server. May be shared by threads; `close()` it, or use it in a `with` statement.
 
     Every method raises a RequestError when the server does not bring what was asked. A `timeout` is in seconds, for
-    each request as a whole: connecting, a token, repetitions, and the last byte of the answer.
+    each request as a whole: connecting, a token, repetitions, and the last byte of the answer. `retries` is how often a
+    GET is repeated after a connection error, a 502, 503 or 504: 0 for those who poll.
     """
 
-    def __init__(self, settings: Settings, *, retries: int = 2) -> None:
+    def __init__(self, settings: Settings) -> None:
         """
-        `retries`: how often a GET is repeated after a connection error, a 502, 503 or 504. 0 for those who poll.
-
         Sends nothing. Raises SettingsError when the CA certificate or the token cannot be used.
         """
         self.settings = settings
-        self._retries = retries
         self._transport = Transport(settings)
         self._credentials = settings.credential_kind.credentials(settings)
 
@@ -80,15 +118,27 @@ class Client:
         """
         return self.settings.server
 
-    def get_workflow_instance(self, instance_id: str | uuid.UUID, *, timeout: float | None = None) -> Instance:
+    def get_workflow_instance(
+        self,
+        instance_id: str | uuid.UUID | None = None,
+        *,
+        reference_id: int | None = None,
+        timeout: float | None = None,
+        retries: int = RETRIES,
+    ) -> Instance:
         """
-        The instance with this id, as it is now.
+        The instance with this id, or with this reference id (the number that the portal shows), as it is now.
 
-        Raises InstanceIdError, before anything is sent, when it is not the id of an instance.
+        Raises InstanceIdError, before anything is sent, when it is not the id of an instance; NotFoundError when there
+        is none; RequestError when several have the reference id.
         """
+        if reference_id is not None:
+            if instance_id is not None:
+                raise InstanceIdError("pass either instance_id or reference_id, not both")
+            instance_id = self._id_of(reference_id, timeout=timeout, retries=retries)
         wanted = parse_instance_id(instance_id)
         what = f"workflow instance {wanted}"
-        answer = self._get(f"{_INSTANCES}/{wanted}", what=what, timeout=timeout)
+        answer = self._get(f"{_INSTANCES}/{wanted}", what=what, timeout=timeout, retries=retries)
         instance = self._parsed(Instance, json_of(answer, self.server), what)
         if instance.instance_id != wanted:
             raise UnusableAnswerError(
@@ -99,39 +149,22 @@ class Client:
     def list_workflow_instances(
         self,
         *,
-        query: str | None = None,
-        status: str | int | None = None,
-        title_contains: str | None = None,
-        workflow_type: str | None = None,
-        initiated_by: str | None = None,
-        started_after: datetime | str | None = None,
-        reference_id: int | None = None,
         limit: int | None = None,
         timeout: float | None = None,
+        retries: int = RETRIES,
+        **filters: Unpack[Filters],
     ) -> list[InstanceSummary]:
         """
-        The instances that meet all conditions, in the server's order, at most `limit`; all pages.
+        The instances that meet all filters, in the server's order, at most `limit`; all pages.
 
-        `query` is in Keyfactor's query language, such as `Status -eq "Suspended" AND WorkflowType -eq "Enrollment"`.
-        A `started_after` without a zone is in UTC.
-        Raises SearchError, before anything is sent, for a condition that cannot be put into that language.
+        Raises SearchError, before anything is sent, for a filter that cannot be put into Keyfactor's query language.
         """
-        search = _search(
-            query,
-            {
-                "Status -eq": canonical_status(status) if isinstance(status, str) else status,
-                "Title -contains": title_contains,
-                "WorkflowType -eq": workflow_type,
-                "InitiatingUserName -eq": initiated_by,
-                "StartDate -gt": started_after if started_after is None else _timestamp(started_after),
-                "ReferenceId -eq": reference_id,
-            },
-        )
+        search = self._search(filters)
         if limit is not None and limit < 1:
             raise SearchError(f"a limit of {limit} leaves nothing to ask for: give 1 or more")
         size = min(limit or PAGE_SIZE, PAGE_SIZE)
         found: dict[str, InstanceSummary] = {}
-        for page in self._pages(search, size, timeout):
+        for page in self._pages(search, size, timeout=timeout, retries=retries):
             before = len(found)
             # A server that ignores paging sends the same rows again, one whose order is loose some of them.
             found |= {row.instance_id: row for row in page if row.instance_id not in found}
@@ -139,29 +172,13 @@ class Client:
                 break
         return list(found.values())[:limit]
 
-    def find_workflow_instance(self, reference_id: int, *, timeout: float | None = None) -> Instance:
-        """
-        The one instance with this reference id (the number that the portal shows).
-
-        Raises NotFoundError when there is none, and RequestError when there are several.
-        """
-        rows = self.list_workflow_instances(reference_id=reference_id, timeout=timeout)
-        ids = [row.instance_id for row in rows if row.reference_id == reference_id]
-        if not ids:
-            raise NotFoundError(
-                f"no workflow instance with reference id {reference_id} was found on {self.server}; check the number,"
-                f" and that {self.settings.identity} may list workflow instances",
-                status_code=404,
-            )
-        if len(ids) > 1:
-            raise RequestError(
-                f"{len(ids)} workflow instances on {self.server} have the reference id {reference_id}:"
-                f" pass the id of one, {', '.join(ids[:5])}"
-            )
-        return self.get_workflow_instance(ids[0], timeout=timeout)
-
     def get_workflow_definition(
-        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+        self,
+        definition_id: str,
+        *,
+        version: int | None = None,
+        timeout: float | None = None,
+        retries: int = RETRIES,
     ) -> WorkflowDefinition:
         """
         A workflow definition with its steps: this version of it, or the latest.
@@ -173,7 +190,9 @@ class Client:
         """
         path, what = f"/Workflow/Definitions/{quote(definition_id, safe='')}", f"workflow definition {definition_id}"
         parameters = {} if version is None else {"definitionVersion": str(version)}
-        ask = partial(self._get, path, parameters, what=what, timeout=timeout, permission=_READ_DEFINITIONS)
+        ask = partial(
+            self._get, path, parameters, what=what, timeout=timeout, retries=retries, permission=_READ_DEFINITIONS
+        )
         try:
             answer = ask(api_version="2")
         except StatusError as refused:
@@ -197,13 +216,53 @@ class Client:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds credentials and connections and is not pickled: make one where it is used")
 
-    def _pages(self, search: str, size: int, timeout: float | None) -> Iterator[list[InstanceSummary]]:
+    def _id_of(self, reference_id: int, *, timeout: float | None, retries: int) -> str:
+        rows = self.list_workflow_instances(reference_id=reference_id, timeout=timeout, retries=retries)
+        ids = [row.instance_id for row in rows if row.reference_id == reference_id]
+        if not ids:
+            raise NotFoundError(
+                f"no workflow instance with reference id {reference_id} was found on {self.server}; check the number,"
+                f" and that {self.settings.identity} may list workflow instances",
+                status_code=404,
+            )
+        if len(ids) > 1:
+            raise RequestError(
+                f"{len(ids)} workflow instances on {self.server} have the reference id {reference_id}:"
+                f" pass the id of one, {', '.join(ids[:5])}"
+            )
+        return ids[0]
+
+    def _search(self, filters: Filters) -> str:
+        """
+        The filters in Keyfactor's query language.
+        """
+        given = known_filters(filters)
+        query = (given.pop("query", None) or "").strip()
+        conditions = [[query]] if query else []
+        for name, value in given.items():
+            values = value if name == "ids" else self._sent_as(value) if name == "status" else [value]
+            conditions.append([f"{_QUERY_WORDS[name]} {_literal(name, one)}" for one in values])
+        if len(conditions) == 1:
+            return " OR ".join(conditions[0])
+        return " AND ".join(
+            f"({' OR '.join(parts)})" if len(parts) > 1 or parts == [query] else parts[0] for parts in conditions
+        )
+
+    def _sent_as(self, status: str | int) -> list[str | int]:
+        """
+        The status as this server has it: the numbers that `status_names` gives to the word, else as it is.
+        """
+        word = canonical_status(str(status))
+        numbers = [number for number, name in self.settings.status_names.items() if name == word]
+        return [*numbers] or [int(word) if word.isdecimal() else word]
+
+    def _pages(self, search: str, size: int, *, timeout: float | None, retries: int) -> Iterator[list[InstanceSummary]]:
         received = 0
         for number in itertools.count(1):
             parameters = {"PageReturned": str(number), "ReturnLimit": str(size)}
             if search:
                 parameters["QueryString"] = search
-            answer = self._get(_INSTANCES, parameters, what=_THE_LIST, timeout=timeout)
+            answer = self._get(_INSTANCES, parameters, what=_THE_LIST, timeout=timeout, retries=retries)
             rows = json_of(answer, self.server)
             if not isinstance(rows, list):
                 raise UnusableAnswerError(f"{self.server} answered with something other than {_THE_LIST}")
@@ -222,6 +281,7 @@ class Client:
         *,
         what: str,
         timeout: float | None,
+        retries: int,
         permission: str = _READ_INSTANCES,
         api_version: str = "1",
     ) -> Answer:
@@ -232,14 +292,14 @@ class Client:
             url += f"?{urlencode(parameters, quote_via=quote)}"
         attempt = partial(authenticated, Request("GET", url, headers), self._credentials, self._transport)
         with self._transport.within(self.settings.request_timeout if timeout is None else timeout):
-            answer = self._transport.repeated(attempt, retries=self._retries)
+            answer = self._transport.repeated(attempt, retries=retries)
         if answer.status_code != 200:
             raise self._refusal(answer, what, permission)
         return answer
 
     def _parsed(self, model: type[_Model], value: object, what: str) -> _Model:
         try:
-            return model.model_validate(value)
+            return model.model_validate(value, context={"status_names": self.settings.status_names})
         except ValidationError as invalid:
             # Without the cause: pydantic's text is about our classes. Places only, the values may be secret.
             places = ", ".join(sorted({_place(error["loc"]) or "all of it" for error in invalid.errors()}))
@@ -305,29 +365,26 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location if part not in ("int", "str"))
 
 
-def _search(query: str | None, conditions: Mapping[str, str | float | None]) -> str:
-    parts = [f"{words} {_literal(words, value)}" for words, value in conditions.items() if value is not None]
-    if query := (query or "").strip():
-        parts.insert(0, f"({query})" if parts else query)
-    return " AND ".join(parts)
-
-
-def _literal(words: str, value: str | float) -> str:
+def _literal(name: str, value: object) -> str:
+    if name == "started_after":
+        value = _sent_moment(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
         return str(int(value))
     # No source gives a way to write a quotation mark inside a quoted text.
     if not isinstance(value, str) or '"' in value or not value.isprintable() or not value.strip():
         raise SearchError(
-            f"{words.partition(' ')[0]}: {str(value)[:60]!r} cannot be searched for: it is empty, or has a"
-            " quotation mark or a control character in it"
+            f"{name}: {str(value)[:60]!r} cannot be searched for: it is empty, or has a quotation mark or a control"
+            " character in it"
         )
     return f'"{value}"'
 
 
-def _timestamp(moment: datetime | str) -> str:
+def _sent_moment(value: object) -> str:
     try:
-        moment = datetime.fromisoformat(moment.strip()) if isinstance(moment, str) else moment
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        if isinstance(moment, datetime):
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError):
-        raise SearchError(f"{str(moment)[:60]!r} is not a time such as 2026-01-31T12:00:00Z") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        pass
+    raise SearchError(f"started_after: {str(value)[:60]!r} is not a time such as 2026-01-31T12:00:00Z")

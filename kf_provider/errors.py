@@ -6,6 +6,7 @@ KeyfactorError
 ├── InstanceIdError           not the id of an instance; nothing was sent (also a ValueError)
 ├── SearchError               a search that cannot be put into Keyfactor's query language; nothing was sent (also a ValueError)
 ├── NotApprovedError          an approval is to be recorded that the server does not confirm
+├── RestartError              an instance was restarted, and its successor cannot be told
 └── RequestError              a request did not bring what was asked
     ├── NoAnswerError         no connection, a TLS failure, a time-out, a connection that broke
     ├── UnusableAnswerError   an answer that is not Keyfactor's JSON: a login page, an empty or truncated or huge body
@@ -62,12 +63,14 @@ class SearchError(KeyfactorError, ValueError):
 
 class NotApprovedError(KeyfactorError):
     """
-    An approval is to be recorded that the server does not confirm; nothing was recorded. Transient while it is pending.
+    An approval is to be recorded that the server does not confirm; nothing was recorded.
     """
 
-    def __init__(self, message: str, *, is_transient: bool = False) -> None:
-        super().__init__(message)
-        self.is_transient = is_transient
+
+class RestartError(KeyfactorError):
+    """
+    An instance was restarted, and its successor cannot be told: several may be it, or nothing says what it looks like.
+    """
 
 
 class RequestError(KeyfactorError):

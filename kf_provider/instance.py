@@ -14,9 +14,9 @@ from pulumi.output import Unknown
 
 from .client import client_for
 from .errors import InstanceIdError, KeyfactorError, NotFoundError
-from .functions import Definition, Signal, outputs
 from .models import parse_instance_id
 from .provider import one_line, own_provider, plugin_settings
+from .results import Definition, Signal
 
 SECRET_OUTPUTS: Final = ("initial_data", "current_state_data")
 
@@ -56,7 +56,7 @@ class WorkflowInstanceProvider(ResourceProvider):
         """
         try:
             client = client_for(plugin_settings(self._config))
-            fields = outputs(client.get_workflow_instance(id_), client.settings)
+            fields = client.get_workflow_instance(id_).outputs()
         except NotFoundError as error:
             if props.get("instance_id"):
                 return ReadResult("", {})  # a refresh: the engine drops it from the state

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from .errors import InstanceIdError
 
@@ -79,6 +79,13 @@ def canonical_status(value: str) -> str:
     return _STATUS_WORDS.get(value.strip().lower(), value.strip())
 
 
+def moment(date: str | None) -> datetime | None:
+    """
+    A date of an instance as a time that can be compared.
+    """
+    return None if date is None else datetime.fromisoformat(date)
+
+
 def state_digest(current_state_data: Mapping[str, Any]) -> str:
     """
     SHA-256, in hex, over canonical JSON: keys sorted, no whitespace, UTF-8.
@@ -106,22 +113,25 @@ def _reference(value: object) -> object:
     return None if guid == _ZERO_GUID else guid or value.strip() or None
 
 
-def _status(value: object) -> object:
+def _status(value: object, info: ValidationInfo) -> object:
     if isinstance(value, bool):
         raise ValueError("a status is a word or a number")  # noqa: TRY004 - pydantic collects ValueErrors
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        value = (info.context or {}).get("status_names", {}).get(int(value), str(int(value)))
     return (canonical_status(value) or None) if isinstance(value, str) else value
 
 
-def _moment(value: object) -> object:
+def _timestamp(value: object) -> object:
     # .NET writes up to 7 fractional digits, and leaves the zone out when it does not know it: UTC then.
     # A date in no form of ISO 8601, or .NET's year 1 ("not set"), must not make the status unreadable.
     try:
         moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
         if not isinstance(moment, datetime) or moment.year == 1:
             return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _listed(value: object) -> object:
@@ -147,7 +157,7 @@ def _mapped(value: object) -> object:
 
 _Guid = Annotated[str, BeforeValidator(parse_instance_id)]
 _Reference = Annotated[str | None, BeforeValidator(_reference)]
-_Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+_Timestamp = Annotated[str | None, BeforeValidator(_timestamp)]
 _StateData = Annotated[dict[str, Any], BeforeValidator(_mapped), Field(repr=False)]  # scripts put secrets there
 
 
@@ -171,7 +181,7 @@ class _Answer(BaseModel):
         return found
 
 
-class Definition(_Answer):
+class InstanceDefinition(_Answer):
     """
     The workflow that an instance is a run of.
     """
@@ -182,7 +192,7 @@ class Definition(_Answer):
     workflow_type: str | None = None
 
 
-class Signal(_Answer):
+class InstanceSignal(_Answer):
     """
     An input that the current step waits for, such as one approval.
     """
@@ -196,26 +206,27 @@ class InstanceSummary(_Answer):
     """
     A workflow instance as the list shows it: without its signals and data.
 
-    `status` is one of `Status`, another word, or a number as it came. Times are in UTC.
+    `status` is one of `Status`, another word, or a number in text where the server sends numbers and nothing names it:
+    validate with the context `{"status_names": {1: "Suspended"}}`. Dates are ISO 8601 in UTC, with `Z` at the end.
     """
 
     wire_names = {"instance_id": "id"}
 
     instance_id: _Guid
-    status: Annotated[int | str | None, BeforeValidator(_status)] = None
+    status: Annotated[str | None, BeforeValidator(_status)] = None
     status_message: str | None = None
     current_step_id: _Reference = None
     current_step_display_name: str | None = None
     current_step_unique_name: str | None = None
     title: str | None = None
     reference_id: int | None = None
-    start_date: _Moment = None
-    last_modified: _Moment = None
-    definition: Annotated[Definition, BeforeValidator(_single)] = Definition()
+    start_date: _Timestamp = None
+    last_modified: _Timestamp = None
+    definition: Annotated[InstanceDefinition, BeforeValidator(_single)] = InstanceDefinition()
 
     def outputs(self) -> dict[str, Any]:
         """
-        All fields as plain JSON values: times as ISO 8601 in UTC, `Z` at the end.
+        All fields as plain JSON values.
         """
         return self.model_dump(mode="json")
 
@@ -225,7 +236,7 @@ class Instance(InstanceSummary):
     A workflow instance, whole. Both maps may hold secrets and are left out of `repr`.
     """
 
-    signals: Annotated[tuple[Signal, ...], BeforeValidator(_listed)] = ()
+    signals: Annotated[tuple[InstanceSignal, ...], BeforeValidator(_listed)] = ()
     initial_data: _StateData = {}
     current_state_data: _StateData = {}
 

@@ -1,11 +1,14 @@
 """
-When to ask again: pure arithmetic, no clock, no network.
+When to poll again: pure arithmetic, no clock, no network.
 
 All times are in seconds.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -13,20 +16,21 @@ from typing import Final
 SHORTEST_INTERVAL: Final = 2.0
 LONGEST_INTERVAL: Final = 60.0
 PROPORTION: Final = 0.05
-JITTER: Final = 0.2
+MOST_JITTER: Final = 0.2
+TICK_SECONDS: Final = 2.0
 
 SHORTEST_HEARTBEAT: Final = 30.0
 LONGEST_HEARTBEAT: Final = 300.0  # some CI systems end a job that is silent for ten minutes
 
 
-def poll_interval(waited: float, *, luck: float) -> float:
+def poll_interval(waited: float, *, jitter: float) -> float:
     """
     How long to leave the server alone after waiting for `waited` seconds.
 
     5 % of the time waited, from 2 to 60 seconds, so that an approval is seen soon after it is given and a wait of days
-    asks once a minute. `luck`, from 0 to 1, spreads the waits of many processes: up to 20 % longer.
+    asks once a minute. `jitter`, from 0 to 1, spreads the waits of many processes: up to 20 % longer.
     """
-    return min(max(waited * PROPORTION, SHORTEST_INTERVAL), LONGEST_INTERVAL) * (1 + JITTER * luck)
+    return min(max(waited * PROPORTION, SHORTEST_INTERVAL), LONGEST_INTERVAL) * (1 + MOST_JITTER * jitter)
 
 
 def heartbeat_interval(waited: float) -> float:
@@ -36,16 +40,33 @@ def heartbeat_interval(waited: float) -> float:
     return min(max(waited, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
 
 
-def next_look(waited: float, *, left: float, luck: float, retry_after: float | None = None) -> float:
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
     """
-    How long to sleep before the next look; `retry_after` wins over the interval, `left` over both.
+    When one process polls: on the ticks of a clock, so that the polls of its many waits fall together, and those of
+    many processes do not.
+    """
 
-    The last look is at the deadline, not before it.
-    """
-    pause = poll_interval(waited, luck=luck)
-    if retry_after is not None:
-        pause = max(retry_after, SHORTEST_INTERVAL)
-    return max(min(pause, left), 0.0)
+    jitter: float  # from 0 to 1
+    phase: float  # of its ticks
+
+    @classmethod
+    def drawn(cls, random: Callable[[], float]) -> Schedule:
+        return cls(jitter=random(), phase=random() * TICK_SECONDS)
+
+    def next_poll(self, *, now: float, begun: float, polled: float, not_before: float, deadline: float) -> float:
+        """
+        The tick for a wait that has begun, and polled last, at these times: after its interval, and not before the
+        server wants it; at its deadline at the latest.
+        """
+        # The interval from now on: a server that keeps its polls waiting is left alone for as long as another.
+        due = now + poll_interval(polled - begun, jitter=self.jitter)
+        earliest = max(polled + SHORTEST_INTERVAL, now, not_before)
+        tick = max(round(self._ticks(due)), math.ceil(self._ticks(earliest) - 0.05))  # a hair late is on time
+        return min(tick * TICK_SECONDS + self.phase, deadline)
+
+    def _ticks(self, time: float) -> float:
+        return (time - self.phase) / TICK_SECONDS
 
 
 def retry_after_seconds(header: str | None, *, now: datetime | None = None) -> float | None:

@@ -1,5 +1,5 @@
 """
-What an instance means for a gate: approved, pending, or a problem, and the words for it.
+What an instance means for whoever waits for it: an outcome as data, and the words for it.
 
 The gate in the program, the provider that verifies it, and the command line all judge by this file.
 """
@@ -8,191 +8,206 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
-from .models import Instance, InstanceSummary, Signal, Status, canonical_status
+from .errors import (
+    ForbiddenError,
+    InstanceIdError,
+    KeyfactorError,
+    NotFoundError,
+    RestartError,
+    SettingsError,
+    UnauthorizedError,
+)
+from .matching import unmet_expectation
+from .models import Instance, InstanceSignal, InstanceSummary, Status
 
-LONGEST_STEP: Final = 40  # characters of its name in a row
-EXPECTABLE: Final = tuple(Instance.model_fields)
+_LONGEST_STEP: Final = 40  # characters of its name in a row
+_LONGEST_ROLE: Final = 30  # the same
 
-# What is kept where a value is missing: `None` itself is what a JSON null is read as.
-_MISSING: Final = object()
+
+class Outcome(StrEnum):
+    """
+    How a wait stands, or how it ended.
+    """
+
+    APPROVED = "approved"  # Complete, and what is expected of it is met
+    PENDING = "pending"  # Running or Suspended
+    REJECTED = "rejected"
+    FAILED = "failed"
+    RESTARTED = "restarted"  # CanceledForRestart, and no one successor to go on with
+    MISMATCH = "mismatch"  # Complete, but not what is expected
+    UNKNOWN = "unknown"  # a status that nothing explains
+    NOT_FOUND = "not_found"
+    UNREACHABLE = "unreachable"  # no answer, or no usable one, for too long
+    FORBIDDEN = "forbidden"
+    SETTINGS = "settings"  # nothing was sent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """
-    What is known of an approval. Approved when it is neither pending nor has a problem.
+    What is known of an approval.
 
-    `instance` may be a list's row where that was enough.
-    `problem` stands alone, says what to do next, and holds no secret: it is shown, and appears in the engine's logs.
+    `text` stands alone, says what to do next where nobody else knows better (what to do about a pending one depends on
+    who waits), and holds no secret: it is shown, and appears in the engine's logs.
+    `instance` may be a list's row where that was enough, and is missing where nothing was ever seen.
+    `lineage` has the ids from the instance that was asked for to the one that is judged; more than one after restarts.
     """
 
+    outcome: Outcome
+    text: str
     instance: InstanceSummary | None = None
-    problem: str | None = None
-    is_pending: bool = False
+    error: KeyfactorError | None = None
+    lineage: tuple[str, ...] = ()
 
     @property
     def is_approved(self) -> bool:
-        return self.problem is None and not self.is_pending
+        return self.outcome is Outcome.APPROVED
+
+    @property
+    def is_pending(self) -> bool:
+        return self.outcome is Outcome.PENDING
+
+    @property
+    def problem(self) -> str | None:
+        """
+        The text, when the instance is neither approved nor pending.
+        """
+        return None if self.is_approved or self.is_pending else self.text
+
+    @property
+    def standing(self) -> str:
+        """
+        Where the instance stands, in a few words.
+        """
+        return _standing(self.instance)
 
 
-def judge(
-    instance: InstanceSummary,
-    *,
-    expect: Mapping[str, object] | None = None,
-    status_names: Mapping[int, str] | None = None,
-) -> Verdict:
+def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = None) -> Verdict:
     """
     What the instance means for a gate that expects `expect` of it; `expect` needs the instance whole.
 
-    Complete opens, Running and Suspended wait; every other status is a problem. A status number is read by
-    `status_names` alone: no source maps the numbers, so none is guessed.
+    Complete opens, Running and Suspended wait; every other status is a problem. No source maps the status numbers, so
+    none is guessed.
 
     Source: Keyfactor Command Web API reference 10.3, GET Workflow Instances Instance ID, table 659.
     """
-    status = status_word(instance.status, status_names)
     where = f' at "{step}"' if (step := _step(instance)) else ""
     why = f": {instance.status_message[:200]}" if instance.status_message else ""
-    match status:
+    match instance.status:
         case Status.COMPLETE:
-            unmet = unmet_expectation(instance, expect or {})
-            return _problem(instance, unmet) if unmet else Verdict(instance=instance)
+            if unmet := unmet_expectation(instance, expect or {}):
+                return _verdict(Outcome.MISMATCH, instance, f"is Complete, but {unmet}")
+            return _verdict(Outcome.APPROVED, instance, "is Complete")
         case Status.RUNNING | Status.SUSPENDED:
-            return Verdict(instance=instance, is_pending=True)
+            return pending(instance.instance_id, instance)
         case Status.REJECTED:
-            return _problem(instance, f"{_rejection(instance)}{where}{why}; start a new request and pass its id")
+            return _verdict(
+                Outcome.REJECTED,
+                instance,
+                f"{_rejection(instance)}{where}{why}; start a new request and pass its id",
+            )
         case Status.FAILED:
-            return _problem(
+            return _verdict(
+                Outcome.FAILED,
                 instance,
                 f"is Failed{where}{why}; restart it in Keyfactor, or start a new request, and pass the new id",
             )
         case Status.CANCELED_FOR_RESTART:
-            return _problem(
+            return _verdict(
+                Outcome.RESTARTED,
                 instance,
                 "was restarted in Keyfactor, and a restart gets a new id; pass that id, or set follow_restarts=True",
             )
-        case _ if isinstance(instance.status, int) and status == str(instance.status):
-            return _problem(
+        case str(number) if number.lstrip("-").isdecimal():
+            return _verdict(
+                Outcome.UNKNOWN,
                 instance,
-                f"has the status number {status}, and no source says what it means; name it in keyfactor:statusNames "
-                f'or KEYFACTOR_STATUS_NAMES, for example {{"{status}": "Complete"}}',
+                f"has the status number {number}, and no source says what it means; name it in keyfactor:statusNames "
+                f'or KEYFACTOR_STATUS_NAMES, for example {{"{number}": "Complete"}}',
             )
         case None:
-            return _problem(instance, "has no status; ask the administrators of Keyfactor Command what became of it")
-        case _:
-            return _problem(
+            return _verdict(
+                Outcome.UNKNOWN,
                 instance,
-                f"has the status {status!r}, which is none of Keyfactor's; look at the instance in Keyfactor Command",
+                "has no status; ask the administrators of Keyfactor Command what became of it",
+            )
+        case word:
+            return _verdict(
+                Outcome.UNKNOWN,
+                instance,
+                f"has the status {word!r}, which is none of Keyfactor's; look at the instance in Keyfactor Command",
             )
 
 
-def status_word(status: str | int | None, names: Mapping[int, str] | None) -> str | None:
+def pending(instance_id: str, instance: InstanceSummary | None) -> Verdict:
     """
-    The status as a word; a number that nothing names stays a number, in text.
+    Not approved yet; what to do about it is added by who waits.
     """
-    if isinstance(status, int):
-        return canonical_status((names or {}).get(status, str(status)))
-    return status
+    text = f"workflow instance {instance_id} is not approved yet ({_standing(instance)})"
+    return Verdict(outcome=Outcome.PENDING, text=text, instance=instance)
 
 
-def was_restarted(instance: InstanceSummary, status_names: Mapping[int, str] | None) -> bool:
+def failure(error: KeyfactorError, instance: InstanceSummary | None = None, *, hint: str = "") -> Verdict:
     """
-    Whether it was cancelled for a restart, so that another instance goes on in its place.
+    What an error means that will not pass, or has lasted too long; `instance` is what was known before it.
     """
-    return status_word(instance.status, status_names) == Status.CANCELED_FOR_RESTART
+    match error:
+        case RestartError():
+            outcome = Outcome.RESTARTED
+        case NotFoundError():
+            outcome = Outcome.NOT_FOUND
+        case UnauthorizedError() | ForbiddenError():
+            outcome = Outcome.FORBIDDEN
+        case SettingsError() | InstanceIdError():
+            outcome = Outcome.SETTINGS
+        case _:
+            outcome = Outcome.UNREACHABLE
+    return Verdict(outcome=outcome, text=f"{error}{hint}", instance=instance, error=error)
 
 
-def waits_for_people(instance: InstanceSummary, status_names: Mapping[int, str] | None) -> bool:
+def waits_for_people(instance: InstanceSummary) -> bool:
     """
     Whether it is suspended at a step that still lacks a signal.
     """
-    is_open = any(not signal.signal_received for signal in _signals(instance))
-    return is_open and status_word(instance.status, status_names) == Status.SUSPENDED
+    return instance.status == Status.SUSPENDED and any(not signal.signal_received for signal in _signals(instance))
 
 
-def progress(instance: InstanceSummary, status_names: Mapping[int, str] | None = None) -> str:
+def progress(instance: InstanceSummary) -> str:
     """
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
     """
-    step = shortened(_step(instance) or "", LONGEST_STEP)
-    status = status_word(instance.status, status_names)
-    text = f'{status} at "{step}"' if step else str(status)
+    step = _shortened(_step(instance) or "", _LONGEST_STEP)
+    text = f'{instance.status} at "{step}"' if step else str(instance.status)
     signals = _signals(instance)
     wanted = len(signals)
     if not wanted:
         return text
     received = sum(signal.signal_received for signal in signals)
-    if received == wanted and status == Status.SUSPENDED:
+    if received == wanted and instance.status == Status.SUSPENDED:
         # Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
         return f"{text}, all signals received: Keyfactor moves it on, by its daily job at the latest"
     return f"{text}, {received} of {wanted} signals"
 
 
-def shortened(text: str, longest: int) -> str:
+def _standing(instance: InstanceSummary | None) -> str:
+    return "not there yet" if instance is None else progress(instance)
+
+
+def who_can_approve(roles: tuple[str, ...]) -> str:
     """
-    The text in one line of at most so many characters.
+    Who can approve, in a few words: the row of a terminal is one line.
     """
+    named = [_shortened(role, _LONGEST_ROLE) for role in roles[:2]]
+    more = [f"{len(roles) - 2} more"] if len(roles) > 2 else []
+    return f"{' or '.join(named + more)} can approve"
+
+
+def _shortened(text: str, longest: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-def unmet_expectation(instance: InstanceSummary, expect: Mapping[str, object]) -> str | None:
-    """
-    Why the instance is not the one that is expected, or None when it is.
-
-    `expect` maps dotted paths into the instance (`title`, `definition.display_name`, `current_state_data.Subject`) to
-    values. Letters are compared with their case, numbers by value, and a value of another type never matches. The text
-    names the path, and never a value: it may be secret.
-    """
-    fields = instance.outputs()
-    for path, expected in expect.items():
-        if expected is None:
-            return f"is Complete, but the value expected of {path} is None; expect a value, or leave {path} out"
-        found = _at(fields, path)
-        if found is _MISSING:
-            return f"is Complete, but has no {path}; the approval was given for something else, or the path is wrong"
-        if not _same(found, expected):
-            return f"is Complete, but its {path} is not the expected one; this approval was given for something else"
-    return None
-
-
-def _at(value: object, path: str) -> object:
-    """
-    The value at a dotted path. A key that has dots itself is found as well: the longest one that is there wins.
-    """
-    if not path:
-        return value
-    if isinstance(value, Mapping):
-        parts = path.split(".")
-        for size in range(len(parts), 0, -1):
-            key, rest = ".".join(parts[:size]), ".".join(parts[size:])
-            if key in value:
-                return _at(value[key], rest)
-    if isinstance(value, list):
-        index, _, rest = path.partition(".")
-        if index.isdecimal() and int(index) < len(value):
-            return _at(value[int(index)], rest)
-    return _MISSING
-
-
-def _same(found: object, expected: object) -> bool:
-    # True == 1 in Python, and every number is a float on the engine's wire.
-    if isinstance(found, bool) or isinstance(expected, bool):
-        return found is expected
-    if isinstance(expected, Mapping):
-        return (
-            isinstance(found, Mapping)
-            and found.keys() == expected.keys()
-            and all(_same(found[key], expected[key]) for key in expected)
-        )
-    if isinstance(expected, list | tuple):
-        return (
-            isinstance(found, list)
-            and len(found) == len(expected)
-            and all(_same(one, other) for one, other in zip(found, expected, strict=True))
-        )
-    return found == expected
 
 
 def _rejection(instance: InstanceSummary) -> str:
@@ -205,7 +220,7 @@ def _rejection(instance: InstanceSummary) -> str:
     return "is Rejected, stopped before anyone answered,"
 
 
-def _signals(instance: InstanceSummary) -> tuple[Signal, ...]:
+def _signals(instance: InstanceSummary) -> tuple[InstanceSignal, ...]:
     return instance.signals if isinstance(instance, Instance) else ()
 
 
@@ -213,5 +228,5 @@ def _step(instance: InstanceSummary) -> str | None:
     return instance.current_step_display_name or instance.current_step_unique_name
 
 
-def _problem(instance: InstanceSummary, text: str) -> Verdict:
-    return Verdict(instance=instance, problem=f"workflow instance {instance.instance_id} {text}")
+def _verdict(outcome: Outcome, instance: InstanceSummary, text: str) -> Verdict:
+    return Verdict(outcome=outcome, text=f"workflow instance {instance.instance_id} {text}", instance=instance)

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
+from kf_provider.client import Filters
 from kf_provider.errors import ForbiddenError, StatusError, UnavailableError
 from kf_provider.keyfactor.settings import Settings
 from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
+from kf_provider.poller import Server
+from kf_provider.threads import RequestThreads
 from kf_provider.watcher import Watcher
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -44,18 +46,25 @@ Script = Callable[[float], Instance | Exception]
 class ScriptedServer:
     """A server whose answers depend on how long the wait has lasted."""
 
-    def __init__(self, script: Script, rows: Sequence[InstanceSummary] = ()) -> None:
+    def __init__(
+        self,
+        script: Script,
+        rows: Sequence[InstanceSummary] = (),
+        *,
+        clock: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
+    ) -> None:
+        self.clock = clock
         self.settings = Settings(hostname="keyfactor.example.com", username="u", password="p")
         self.asked: list[tuple[float, str]] = []
-        self.listed: list[tuple[float, str | None]] = []
+        self.listed: list[tuple[float, Filters]] = []
         self.defined: list[tuple[str, int | None]] = []
         self.definition: WorkflowDefinition | Exception = WorkflowDefinition()
         self.rows = rows
         self.ended = -1.0
         self.script = script
 
-    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
-        now = asyncio.get_running_loop().time()
+    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None, retries: int = 2) -> Instance:
+        now = self.clock()
         self.asked.append((now, instance_id))
         answer = self.script(now)
         if isinstance(answer, Exception):
@@ -63,13 +72,18 @@ class ScriptedServer:
         return answer.model_copy(update={"instance_id": instance_id})
 
     def list_workflow_instances(
-        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
+        self,
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+        retries: int = 2,
+        **filters: Unpack[Filters],
     ) -> list[InstanceSummary]:
-        self.listed.append((asyncio.get_running_loop().time(), query))
+        self.listed.append((self.clock(), filters))
         return list(self.rows)
 
     def get_workflow_definition(
-        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None, retries: int = 2
     ) -> WorkflowDefinition:
         self.defined.append((definition_id, version))
         if isinstance(self.definition, Exception):
@@ -98,6 +112,16 @@ def unavailable(retry_after: float | None = None) -> UnavailableError:
     return UnavailableError("503 from the server", status_code=503, is_transient=True, retry_after=retry_after)
 
 
+def new_watcher(
+    server: Server,
+    *,
+    random: Callable[[], float] = lambda: 0.0,
+    start: Callable[[Callable[[], None]], Any] = lambda request: request(),
+) -> Watcher:
+    """A watcher that draws no lots and asks at once, unless told otherwise."""
+    return Watcher(server, RequestThreads(start), random=random)
+
+
 class Fleet(ScriptedServer):
     """A server with many instances, of which some are approved at some time, and a list that is as good as `mode`."""
 
@@ -111,15 +135,20 @@ class Fleet(ScriptedServer):
         is_approved = asyncio.get_running_loop().time() >= self.approved_at.get(instance_id, 1e9)
         return instance("Complete" if is_approved else "Suspended", minute=int(is_approved), Id=instance_id)
 
-    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
-        self.asked.append((asyncio.get_running_loop().time(), instance_id))
+    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None, retries: int = 2) -> Instance:
+        self.asked.append((self.clock(), instance_id))
         return self.now_of(instance_id)
 
     def list_workflow_instances(
-        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
+        self,
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+        retries: int = 2,
+        **filters: Unpack[Filters],
     ) -> list[InstanceSummary]:
-        self.listed.append((asyncio.get_running_loop().time(), query))
-        wanted = re.findall(r'Id -eq "([^"]+)"', query or "")
+        self.listed.append((self.clock(), filters))
+        wanted = list(filters.get("ids") or ())
         if self.mode == "refuses" or (self.mode == "short" and len(wanted) > 20):
             raise StatusError("400", status_code=400)
         if self.mode == "forbids":
@@ -140,21 +169,21 @@ class Fleet(ScriptedServer):
         timeout: float = 3600.0,
         *,
         start: Callable[[Callable[[], None]], Any] = lambda request: request(),
-        luck: Callable[[], float] = lambda: 0.0,
+        random: Callable[[], float] = lambda: 0.0,
         start_within: float = 0.0,
     ) -> dict[str, tuple[bool, float]]:
         """
         One wait for each id, begun in turn within some seconds: whether it was approved, and when the wait ended.
         """
 
-        async def one(watcher: Watcher, number: int, instance_id: str) -> tuple[bool, float]:
+        async def one(shared: Watcher, number: int, instance_id: str) -> tuple[bool, float]:
             await asyncio.sleep(start_within * number / len(self.ids))
-            verdict = await watcher.wait(instance_id, timeout=timeout)
+            verdict = await shared.wait(instance_id, timeout=timeout)
             return verdict.is_approved, asyncio.get_running_loop().time()
 
         async def run() -> list[tuple[bool, float]]:
-            watcher = Watcher(self, luck=luck, start=start)
-            return await asyncio.gather(*(one(watcher, number, id_) for number, id_ in enumerate(self.ids)))
+            shared = new_watcher(self, random=random, start=start)
+            return await asyncio.gather(*(one(shared, number, id_) for number, id_ in enumerate(self.ids)))
 
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             return dict(zip(self.ids, runner.run(run()), strict=True))

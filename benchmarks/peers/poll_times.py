@@ -25,13 +25,13 @@ from unittest import mock
 
 class Clock:
     """
-    Time that passes only where somebody sleeps, and the looks that were taken on it.
+    Time that passes only where somebody sleeps, and the polls that were sent on it.
     """
 
     def __init__(self, done_at: float) -> None:
         self.now = 0.0
         self.done_at = done_at
-        self.looks: list[float] = []
+        self.polls: list[float] = []
 
     def time(self) -> float:
         return self.now
@@ -39,11 +39,11 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """
         Note a request; whether its answer is that it is done.
         """
-        self.looks.append(self.now)
+        self.polls.append(self.now)
         return self.now >= self.done_at
 
 
@@ -55,7 +55,7 @@ def google_api_core(clock: Clock) -> None:
 
     class Operation(polling.PollingFuture):  # type: ignore[misc]  # of a venv that mypy does not see
         def done(self, **_: object) -> bool:
-            if is_done := clock.look():
+            if is_done := clock.poll():
                 self.set_result(None)
             return is_done
 
@@ -80,7 +80,7 @@ def azure_core(clock: Clock) -> None:
 
         def update_status(self) -> None:
             self._pipeline_response = SimpleNamespace(http_response=SimpleNamespace(headers={}))
-            self._status = "Succeeded" if clock.look() else "InProgress"
+            self._status = "Succeeded" if clock.poll() else "InProgress"
 
         def _sleep(self, delay: float) -> None:
             clock.sleep(delay)
@@ -97,7 +97,7 @@ def vcert(clock: Clock) -> None:
 
     class Connection(connection.TPPConnection):  # type: ignore[misc]  # as above
         def _post(self, *_: object, **__: object) -> tuple[HTTPStatus, None]:
-            if clock.look():
+            if clock.poll():
                 raise StopIteration  # out of the loop, which would now parse a certificate
             return HTTPStatus.ACCEPTED, None
 
@@ -115,7 +115,7 @@ PEERS: dict[str, Callable[[Clock], None]] = {
 
 def main() -> None:
     """
-    Print when each peer looks.
+    Print when each peer polls.
     """
     seconds, seed = float(sys.argv[1]), int(sys.argv[2])
     found = {}
@@ -124,7 +124,7 @@ def main() -> None:
         random.seed(seed)
         with mock.patch.multiple(time, sleep=clock.sleep, monotonic=clock.time, time=clock.time):
             wait(clock)
-        found[f"{name} {version(name)}"] = [round(look, 3) for look in clock.looks]
+        found[f"{name} {version(name)}"] = [round(at, 3) for at in clock.polls]
     json.dump(found, sys.stdout)
 
 

@@ -119,9 +119,6 @@ class DefinitionVersion:
         return self.steps[self.steps.index(step) + 1]
 
 
-Definition = DefinitionVersion  # its name until now, by which tests/faults/keyfactor.py imports it
-
-
 @dataclass(frozen=True)
 class Person:
     """

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from uuid import UUID, uuid4
 
+from kf_provider.client import Filters
 from kf_provider.errors import (
     ForbiddenError,
     KeyfactorError,
@@ -27,7 +27,7 @@ from kf_provider.sandbox.definitions import ApprovalStep, workflow_definition
 from kf_provider.sandbox.dialect import Dialect
 from kf_provider.sandbox.query import parse_query
 from kf_provider.sandbox.wire import INVENTED_NUMBERS, QUERY_FIELDS, Wire
-from kf_provider.sandbox.workflow import Definition, InstanceNotFoundError, WorkflowMachine, next_approver
+from kf_provider.sandbox.workflow import DefinitionVersion, InstanceNotFoundError, WorkflowMachine, next_approver
 
 START: Final = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -57,12 +57,12 @@ class Keyfactor:
     def __init__(self, loop: asyncio.AbstractEventLoop, *, dialect: str = "25", has_numbers: bool = False) -> None:
         self._loop = loop
         numbers = INVENTED_NUMBERS if has_numbers else None
-        self._words = {str(number): str(status) for status, number in INVENTED_NUMBERS.items()} if has_numbers else {}
         self._wire = Wire(Dialect(dialect), numbers)
-        names = {int(number): word for number, word in self._words.items()}
+        names = {number: str(status) for status, number in INVENTED_NUMBERS.items()} if has_numbers else {}
+        self._context = {"status_names": names}
         self.settings = Settings(hostname="k.example.com", username="u", password="p", status_names=names)
         self.machine = WorkflowMachine(now=self._now)
-        self._definitions: dict[int, Definition] = {}
+        self._definitions: dict[int, DefinitionVersion] = {}
         self.log: list[Asked] = []
 
         self.latency = 0.05
@@ -90,7 +90,7 @@ class Keyfactor:
             )
         number = len(self.machine.instances) + 1
         started = self.machine.start(
-            self._definitions[approvals], title=f"enrols {number} {uuid4()}", initiated_by="me", initial_data={"n": 1}
+            self._definitions[approvals], title=f"enrolls {number} {uuid4()}", initiated_by="me", initial_data={"n": 1}
         )
         return str(started.id)
 
@@ -121,7 +121,7 @@ class Keyfactor:
 
         self._loop.call_later(10.0 if self.outage == "hangs" else self.latency, finish)
 
-    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
+    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None, retries: int = 2) -> Instance:
         def find() -> Instance:
             if instance_id in self.forbidden:
                 raise ForbiddenError(f"403 for {instance_id}", status_code=403)
@@ -131,20 +131,26 @@ class Keyfactor:
                 raise NotFoundError(f"404 for {instance_id}", status_code=404) from None
             if self.is_stale:
                 found = self.machine.earlier(found.id)
-            return Instance.model_validate(_sent(self._wire.instance(found)))
+            return Instance.model_validate(_sent(self._wire.instance(found)), context=self._context)
 
         found: list[Instance] = self._answered("get", (instance_id,), lambda: [find()])
         return found[0]
 
     def list_workflow_instances(
-        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
+        self,
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+        retries: int = 2,
+        **filters: Unpack[Filters],
     ) -> list[InstanceSummary]:
-        ids = tuple(re.findall(r'\bId -eq "([^"]+)"', query or ""))
+        ids = tuple(filters.get("ids") or ())
+        wanted = [f'Id -eq "{id_}"' for id_ in ids] or [f'DefinitionId -eq "{filters["definition_id"]}"']
         kind = "list" if ids else "search"
-        return self._answered(kind, ids, lambda: list(self._rows(query or "", len(ids)))[:limit])
+        return self._answered(kind, ids, lambda: list(self._rows(" OR ".join(wanted), len(ids)))[:limit])
 
     def get_workflow_definition(
-        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
+        self, definition_id: str, *, version: int | None = None, timeout: float | None = None, retries: int = 2
     ) -> WorkflowDefinition:
         def find() -> WorkflowDefinition:
             found = self.machine.definition(UUID(definition_id), version)
@@ -169,7 +175,7 @@ class Keyfactor:
         for found in self.machine.instances:
             seen = self.machine.earlier(found.id) if self.is_stale else found
             if str(seen.id) not in self.hidden and is_wanted(self._wire.query_fields(seen)):
-                yield InstanceSummary.model_validate(_sent(self._wire.row(seen)))
+                yield InstanceSummary.model_validate(_sent(self._wire.row(seen)), context=self._context)
 
     def _answered(self, kind: str, ids: tuple[str, ...], find: Callable[[], list[Any]]) -> list[Any]:
         begun, now = self._begun, self._loop.time()
@@ -179,11 +185,7 @@ class Keyfactor:
         except KeyfactorError as error:
             self.log.append(Asked(kind, begun, now, ids, error=error))
             raise
-        told = {
-            row.instance_id: self._words.get(str(row.status), str(row.status))
-            for row in rows
-            if isinstance(row, InstanceSummary)
-        }
+        told = {row.instance_id: str(row.status) for row in rows if isinstance(row, InstanceSummary)}
         self.log.append(Asked(kind, begun, now, ids, told, tuple(rows)))
         return rows
 

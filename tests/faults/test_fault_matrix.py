@@ -27,8 +27,7 @@ from kf_provider.keyfactor.settings import Settings
 from kf_provider.sandbox import Endpoint, RequestRecord, Sandbox, Status
 from kf_provider.sandbox.wire import INVENTED_NUMBERS
 from kf_provider.verdict import Verdict
-from kf_provider.watcher import Watcher
-from tests.virtual import VirtualLoop
+from tests.virtual import VirtualLoop, new_watcher
 
 SEEDS: Final = 1000
 SEEDS_IN_A_TEST: Final = 50
@@ -72,7 +71,7 @@ def sometimes(kind: str, /, **more: Any) -> Callable[[random.Random], Plan]:
     """
     What is final, seldom enough that many waits end before they meet it.
     """
-    return lambda luck: Plan([{"kind": kind, "rate": luck.choice([0.02, 0.08]), "endpoints": ["get"], **more}])
+    return lambda rng: Plan([{"kind": kind, "rate": rng.choice([0.02, 0.08]), "endpoints": ["get"], **more}])
 
 
 PLANS: Final[Mapping[str, Callable[[random.Random], Plan]]] = {
@@ -90,7 +89,7 @@ PLANS: Final[Mapping[str, Callable[[random.Random], Plan]]] = {
     "empty": passing("empty", endpoints=READS),
     "stale": passing("stale"),
     "token expiry": passing("token_expiry", 0.3),
-    "lock stall": lambda luck: Plan([{"kind": "lock_stall", "times": 3}], advance_at=luck.choice([None, 400.0])),
+    "lock stall": lambda rng: Plan([{"kind": "lock_stall", "times": 3}], advance_at=rng.choice([None, 400.0])),
     "html": sometimes("html"),
     "redirect": sometimes("redirect"),
     "unknown status": sometimes("unknown_status"),
@@ -101,16 +100,16 @@ PLANS: Final[Mapping[str, Callable[[random.Random], Plan]]] = {
     "no list: 503": lambda _: Plan([{"kind": "status", "status": 503, "endpoints": ["list"]}]),
     "no token: 500": lambda _: Plan([{"kind": "status", "status": 500, "endpoints": ["token"], "rate": 0.5}]),
     "no token: html": lambda _: Plan([{"kind": "html", "endpoints": ["token"], "rate": 0.1}]),
-    "down at first": lambda luck: Plan(outage=(0.0, luck.choice([15.0, 25.0, 300.0]))),
-    "down later": lambda luck: Plan(outage=(luck.uniform(5, 60), luck.choice([90.0, 300.0, 1500.0]))),
-    "unkind": lambda luck: Plan(unkind=luck.choice([0.2, 0.5])),
-    "unkind and final": lambda luck: Plan(
+    "down at first": lambda rng: Plan(outage=(0.0, rng.choice([15.0, 25.0, 300.0]))),
+    "down later": lambda rng: Plan(outage=(rng.uniform(5, 60), rng.choice([90.0, 300.0, 1500.0]))),
+    "unkind": lambda rng: Plan(unkind=rng.choice([0.2, 0.5])),
+    "unkind and final": lambda rng: Plan(
         [
             {"kind": "status", "status": 503, "retry_after": "seconds", "rate": 0.1},
             {"kind": "truncated", "rate": 0.1},
             {"kind": "stale", "rate": 0.2},
             {"kind": "reset", "rate": 0.1},
-            {"kind": luck.choice(["html", "redirect", "forbidden", "unknown_status"]), "rate": 0.02},
+            {"kind": rng.choice(["html", "redirect", "forbidden", "unknown_status"]), "rate": 0.02},
         ]
     ),
 }
@@ -234,9 +233,9 @@ def play(server: Sandbox, seed: int, *, has_numbers: bool) -> tuple[Plan, list[G
     """
     One seed, from its instances to its verdicts.
     """
-    luck = random.Random(seed)
+    rng = random.Random(seed)
     kind = list(PLANS)[seed % len(PLANS)]
-    plan = PLANS[kind](luck)
+    plan = PLANS[kind](rng)
     server.reset()
     faults: dict[str, Any] = {"seed": seed, "rules": plan.rules}
     if plan.unkind:
@@ -245,23 +244,23 @@ def play(server: Sandbox, seed: int, *, has_numbers: bool) -> tuple[Plan, list[G
     gates = []
     count = 3 if "list" in kind or seed % 5 == 0 else 1
     for number in range(count):
-        story = luck.choice(["approve", *STORIES])
+        story = rng.choice(["approve", *STORIES])
         id_ = server.start_enrollment(
             subject=f"CN=web{number}.example.com",
             approvals=2 if story == "approve twice" else 1,
             state_data={"RestAnswer": {"password": CANARY}},
         )
-        follows = story == "restart and approve" or luck.random() < 0.2
-        at = math.exp(luck.uniform(0, math.log(150)))
-        timeout = 1200.0 if plan.advance_at or (plan.outage and plan.outage[1] > 500) else luck.choice([200.0, 300.0])
+        follows = story == "restart and approve" or rng.random() < 0.2
+        at = math.exp(rng.uniform(0, math.log(150)))
+        timeout = 1200.0 if plan.advance_at or (plan.outage and plan.outage[1] > 500) else rng.choice([200.0, 300.0])
         gates.append(Gate(id_, story, at, timeout, follows, [id_]))
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         complaints: list[dict[str, Any]] = []
         loop.set_exception_handler(lambda _, context: complaints.append(context))
-        with Client(settings_for(server, seed, kind, has_numbers=has_numbers), retries=0) as client:
-            watcher = Watcher(client, luck=luck.random, start=lambda request: request())
+        with Client(settings_for(server, seed, kind, has_numbers=has_numbers)) as client:
+            watcher = new_watcher(client, random=rng.random)
 
             async def wait(gate: Gate) -> None:
                 gate.verdict = await watcher.wait(

@@ -99,9 +99,9 @@ def test_kill(new_stack: NewStack, server: Sandbox, seed: int) -> None:
     """
     The next update succeeds; nothing is recorded that was not approved; the requests are those of the documentation.
     """
-    luck = random.Random(seed)
+    rng = random.Random(seed)
     victim, signum = VICTIMS[seed % len(VICTIMS)]
-    moment, approved_after = luck.uniform(0, LONGEST_UPDATE), luck.choice([0.3, 1.0, 100.0])
+    moment, approved_after = rng.uniform(0, LONGEST_UPDATE), rng.choice([0.3, 1.0, 100.0])
     done = server.start_enrollment(subject="CN=done.example.com", approvals=0)
     late = server.start_enrollment(subject="CN=late.example.com")
     stack = new_stack(PROGRAM.format(done=done, late=late), server.environment())

@@ -13,7 +13,7 @@ import pytest
 
 from kf_provider.verdict import Verdict
 from kf_provider.watcher import Watcher
-from tests.virtual import VirtualLoop
+from tests.virtual import VirtualLoop, new_watcher
 
 from .keyfactor import Keyfactor
 
@@ -24,7 +24,7 @@ def play(story: Story, **options: Any) -> tuple[Any, Keyfactor]:
     """Let a story run in virtual time, and return its result and its server."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         server = Keyfactor(runner.get_loop(), **options)
-        watcher = Watcher(server, luck=lambda: 0.0, start=server.start)
+        watcher = new_watcher(server, start=server.start)
         return runner.run(_awaited(story(server, watcher))), server
 
 

@@ -23,8 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kf_provider.errors import ForbiddenError, NotFoundError, RequestError
 from kf_provider.sandbox.workflow import InstanceNotFoundError, WorkflowError
 from kf_provider.verdict import Verdict
-from kf_provider.watcher import Watcher
-from tests.virtual import VirtualLoop
+from tests.virtual import VirtualLoop, new_watcher
 
 from .keyfactor import Asked, Keyfactor
 
@@ -196,11 +195,11 @@ class Model(RuleBasedStateMachine):
     @initialize(
         dialect=st.sampled_from(["10", "11", "25"]),
         has_numbers=st.booleans(),
-        luck=st.sampled_from([0.0, 0.3, 0.999]),
+        jitter=st.sampled_from([0.0, 0.3, 0.999]),
     )
-    def begin(self, dialect: str, has_numbers: bool, luck: float) -> None:
+    def begin(self, dialect: str, has_numbers: bool, jitter: float) -> None:
         self.server = Keyfactor(self.loop, dialect=dialect, has_numbers=has_numbers)
-        self.watcher = Watcher(self.server, luck=lambda: luck, start=self.server.start)
+        self.watcher = new_watcher(self.server, random=lambda: jitter, start=self.server.start)
         self.ids.append(self.server.enroll())
         self.pass_time(0.01)
 

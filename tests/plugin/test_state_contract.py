@@ -10,7 +10,8 @@ import pytest
 from pulumi.dynamic import ResourceProvider
 from pulumi.dynamic.dynamic import serialize_provider
 
-from kf_provider.approval import RECORD_TYPE, TYPE, ApprovalRecord, ApprovalRecordProvider
+from kf_provider.approval import ApprovalRecordProvider
+from kf_provider.gate import RECORD_TYPE, TYPE, ApprovalRecord
 from kf_provider.instance import WorkflowInstance, WorkflowInstanceProvider
 
 PICKLES = {

@@ -144,14 +144,14 @@ def settings_for(server: Loopback, **more: object) -> Settings:
     return load_settings(**(given | more))
 
 
-def client_for(server: Loopback, *, retries: int = 0, **more: object) -> Client:
-    return Client(settings_for(server, **more), retries=retries)
+def client_for(server: Loopback, **more: object) -> Client:
+    return Client(settings_for(server, **more))
 
 
 def failure(server: Loopback, reply: Reply, *, retries: int = 0, **more: object) -> RequestError:
     server.answers = [reply]
-    with client_for(server, retries=retries, **more) as client, pytest.raises(RequestError) as caught:
-        client.get_workflow_instance(ID, timeout=5)
+    with client_for(server, **more) as client, pytest.raises(RequestError) as caught:
+        client.get_workflow_instance(ID, timeout=5, retries=retries)
     message = str(caught.value)
     assert message.isprintable()
     assert "canary" not in f"{message} {caught.value!r}"

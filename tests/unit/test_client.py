@@ -114,7 +114,7 @@ def test_only_get(server: Loopback, client: Client) -> None:
     """
     server.answers = lambda request: Reply([INSTANCE] if request.query else INSTANCE)
     client.get_workflow_instance(ID)
-    client.find_workflow_instance(42)
+    client.get_workflow_instance(reference_id=42)
     client.list_workflow_instances(limit=1)
 
     assert {"GET"} == {request.method for request in server.seen}
@@ -160,6 +160,14 @@ def test_list(server: Loopback, client: Client) -> None:
         ({"query": 'Status -eq "Suspended"'}, 'Status -eq "Suspended"'),
         ({"status": "suspended"}, 'Status -eq "Suspended"'),
         ({"status": 3}, "Status -eq 3"),
+        ({"status": "3"}, "Status -eq 3"),
+        ({"definition_id": OTHER_ID}, f'DefinitionId -eq "{OTHER_ID}"'),
+        ({"ids": [ID]}, f'Id -eq "{ID}"'),
+        ({"ids": [ID, OTHER_ID]}, f'Id -eq "{ID}" OR Id -eq "{OTHER_ID}"'),
+        (
+            {"ids": [ID, OTHER_ID], "status": "Failed"},
+            f'(Id -eq "{ID}" OR Id -eq "{OTHER_ID}") AND Status -eq "Failed"',
+        ),
         ({"title_contains": "CN=web & more"}, 'Title -contains "CN=web & more"'),
         ({"workflow_type": "Enrollment"}, 'WorkflowType -eq "Enrollment"'),
         ({"initiated_by": "KEYEXAMPLE\\jsmith"}, 'InitiatingUserName -eq "KEYEXAMPLE\\jsmith"'),
@@ -183,6 +191,58 @@ def test_list_query(server: Loopback, client: Client, conditions: dict[str, Any]
     client.list_workflow_instances(**conditions)
 
     assert expected == server.seen[0].query.get("QueryString")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Suspended", "Status -eq 1"),
+        ("suspended", "Status -eq 1"),
+        ("Complete", "Status -eq 2 OR Status -eq 5"),
+        ("Failed", 'Status -eq "Failed"'),
+        (1, "Status -eq 1"),
+    ],
+)
+def test_list_query_of_named_numbers(server: Loopback, status: str | int, expected: str) -> None:
+    """
+    Where the server sends numbers, a word is asked for by the numbers that `status_names` gives to it.
+    """
+    server.answers = [Reply([INSTANCE | {"Status": 1}])]
+    with client_for(server, status_names={1: "Suspended", 2: "Complete", 5: "Complete"}) as client:
+        (row,) = client.list_workflow_instances(status=status)
+
+    assert (expected, "Suspended") == (server.seen[0].query["QueryString"], row.status)
+
+
+def test_status_of_named_numbers(server: Loopback) -> None:
+    """
+    A named number is its word in an instance that is read, an unnamed one is a number in text.
+    """
+    server.answers = [Reply(INSTANCE | {"Status": 1}), Reply(INSTANCE | {"Status": 2})]
+    with client_for(server, status_names={1: "Suspended"}) as client:
+        statuses = [client.get_workflow_instance(ID).status for _ in range(2)]
+
+    assert ["Suspended", "2"] == statuses
+
+
+def test_unknown_filter(server: Loopback, client: Client) -> None:
+    """
+    A filter that there is not is an error, as any unknown keyword in Python, and nothing is sent.
+    """
+    with pytest.raises(TypeError, match="unexpected keyword argument 'state': instances are listed by status, title_"):
+        client.list_workflow_instances(state="Suspended")  # type: ignore[call-arg]  # what is tested
+
+    assert [] == server.seen
+
+
+def test_id_and_reference_id(server: Loopback, client: Client) -> None:
+    """
+    One of the two names an instance; both, and nothing is sent.
+    """
+    with pytest.raises(InstanceIdError, match="not both"):
+        client.get_workflow_instance(ID, reference_id=42)
+
+    assert [] == server.seen
 
 
 @pytest.mark.parametrize(
@@ -287,7 +347,7 @@ def test_find(server: Loopback, client: Client) -> None:
     """
     server.answers = [Reply([INSTANCE]), GOOD]
 
-    assert ID == client.find_workflow_instance(42).instance_id
+    assert ID == client.get_workflow_instance(reference_id=42).instance_id
     assert "ReferenceId -eq 42" == server.seen[0].query["QueryString"]
     assert server.seen[1].path.endswith(ID)
 
@@ -298,7 +358,7 @@ def test_find_where_queries_are_ignored(server: Loopback, client: Client) -> Non
     """
     server.answers = [Reply([INSTANCE | {"Id": OTHER_ID, "ReferenceId": 41}, INSTANCE]), GOOD]
 
-    assert ID == client.find_workflow_instance(42).instance_id
+    assert ID == client.get_workflow_instance(reference_id=42).instance_id
 
 
 def test_find_none(server: Loopback, client: Client) -> None:
@@ -311,7 +371,7 @@ def test_find_none(server: Loopback, client: Client) -> None:
         " basic:KEYEXAMPLE\\jsmith may list workflow instances"
     )
     with pytest.raises(NotFoundError) as caught:
-        client.find_workflow_instance(42)
+        client.get_workflow_instance(reference_id=42)
 
     assert expected == str(caught.value)
 
@@ -322,7 +382,7 @@ def test_find_several(server: Loopback, client: Client) -> None:
     """
     server.answers = [Reply([INSTANCE, INSTANCE | {"Id": OTHER_ID}])]
     with pytest.raises(RequestError, match=f"2 workflow instances .* pass the id of one, {ID}, {OTHER_ID}"):
-        client.find_workflow_instance(42)
+        client.get_workflow_instance(reference_id=42)
 
 
 # Definitions.

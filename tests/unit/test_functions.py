@@ -11,32 +11,11 @@ from collections.abc import Callable
 import pytest
 
 from kf_provider.errors import NotFoundError
-from kf_provider.functions import _shared, _Which
-from kf_provider.keyfactor.settings import Settings
-from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
-from kf_provider.watcher import Watcher
+from kf_provider.functions import _InstanceKey, _shared
+from kf_provider.threads import RequestThreads
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 OTHER_ID = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"
-
-
-class NoServer:
-    """What a watcher needs of a server when the test brings the requests."""
-
-    settings = Settings(hostname="keyfactor.example.com", username="u", password="p")
-
-    def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None) -> Instance:
-        raise AssertionError("not asked in these tests")
-
-    def list_workflow_instances(
-        self, *, query: str | None = None, limit: int | None = None, timeout: float | None = None
-    ) -> list[InstanceSummary]:
-        raise AssertionError("not asked in these tests")
-
-    def get_workflow_definition(
-        self, definition_id: str, *, version: int | None = None, timeout: float | None = None
-    ) -> WorkflowDefinition:
-        raise AssertionError("not asked in these tests")
 
 
 class Requests:
@@ -54,8 +33,8 @@ class Requests:
         return number
 
 
-def ask(watcher: Watcher, instance_id: str, request: Callable[[], int]) -> asyncio.Task[int]:
-    return asyncio.ensure_future(_shared(watcher, _Which(instance_id, None), request))
+def ask(threads: RequestThreads, instance_id: str, request: Callable[[], int]) -> asyncio.Task[int]:
+    return asyncio.ensure_future(_shared(threads, _InstanceKey(instance_id, None), request))
 
 
 async def until(is_true: Callable[[], bool]) -> None:
@@ -71,8 +50,8 @@ def test_calls_that_come_together_share_a_request() -> None:
     requests = Requests()
 
     async def run() -> set[int]:
-        watcher = Watcher(NoServer())
-        return set(await asyncio.gather(*(ask(watcher, [ID, OTHER_ID][n % 2], requests) for n in range(100))))
+        threads = RequestThreads()
+        return set(await asyncio.gather(*(ask(threads, [ID, OTHER_ID][n % 2], requests) for n in range(100))))
 
     assert {1, 2} == asyncio.run(run())
     assert requests.sent == 2
@@ -85,11 +64,11 @@ def test_no_answer_is_older_than_its_call() -> None:
     requests = Requests()
 
     async def run() -> list[int]:
-        watcher = Watcher(NoServer())
+        threads = RequestThreads()
         requests.may_answer.clear()
-        first = ask(watcher, ID, requests)
+        first = ask(threads, ID, requests)
         await until(lambda: requests.sent == 1)
-        second = ask(watcher, ID, requests)
+        second = ask(threads, ID, requests)
         await until(lambda: requests.sent == 2)
         requests.may_answer.set()
         return [await first, await second]
@@ -104,13 +83,13 @@ def test_calls_share_a_request_that_waits_for_its_turn() -> None:
     busy, requests = Requests(), Requests()
 
     async def run() -> list[int]:
-        watcher = Watcher(NoServer())
+        threads = RequestThreads()
         busy.may_answer.clear()
-        in_flight = [ask(watcher, f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94", busy) for n in range(5)]
+        in_flight = [ask(threads, f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94", busy) for n in range(5)]
         await until(lambda: busy.sent == 5)
-        waiting = [ask(watcher, ID, requests)]
+        waiting = [ask(threads, ID, requests)]
         await asyncio.sleep(0.02)
-        waiting.append(ask(watcher, ID, requests))
+        waiting.append(ask(threads, ID, requests))
         await asyncio.sleep(0.02)
         busy.may_answer.set()
         await asyncio.gather(*in_flight)
@@ -129,10 +108,10 @@ def test_a_failed_request_fails_for_all_who_share_it() -> None:
         raise NotFoundError("not found", status_code=404)
 
     async def run() -> int:
-        watcher = Watcher(NoServer())
-        answers = await asyncio.gather(*(ask(watcher, ID, fail) for _ in range(3)), return_exceptions=True)
+        threads = RequestThreads()
+        answers = await asyncio.gather(*(ask(threads, ID, fail) for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [NotFoundError] * 3
-        return await ask(watcher, ID, requests)
+        return await ask(threads, ID, requests)
 
     assert asyncio.run(run()) == 1
 
@@ -144,8 +123,8 @@ def test_a_cancelled_call_leaves_the_others_their_answer() -> None:
     requests = Requests()
 
     async def run() -> int:
-        watcher = Watcher(NoServer())
-        first, second = ask(watcher, ID, requests), ask(watcher, ID, requests)
+        threads = RequestThreads()
+        first, second = ask(threads, ID, requests), ask(threads, ID, requests)
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):

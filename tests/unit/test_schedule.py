@@ -23,35 +23,68 @@ def test_poll_interval(waited: float, pause: float) -> None:
     5 % of the time waited, from 2 to 60 seconds.
     """
 
-    assert pause == schedule.poll_interval(waited, luck=0.0)
+    assert pause == schedule.poll_interval(waited, jitter=0.0)
 
 
-@given(waited=st.floats(0, 1e7), luck=st.floats(0, 1))
-def test_poll_interval_bounds(waited: float, luck: float) -> None:
+@given(waited=st.floats(0, 1e7), jitter=st.floats(0, 1))
+def test_poll_interval_bounds(waited: float, jitter: float) -> None:
     """
-    Luck makes a pause up to 20 % longer, and never shorter.
-    """
-
-    pause = schedule.poll_interval(waited, luck=0.0)
-
-    assert pause <= schedule.poll_interval(waited, luck=luck) <= pause * 1.2
-
-
-@given(waited=st.floats(0, 1e6), left=st.floats(-10, 1e6), luck=st.floats(0, 1), asked=st.none() | st.floats(0, 1e9))
-def test_next_look_never_after_the_deadline(waited: float, left: float, luck: float, asked: float | None) -> None:
-    """
-    The last look is at the deadline, whatever the server asks.
+    Jitter makes a pause up to 20 % longer, and never shorter.
     """
 
-    assert 0 <= schedule.next_look(waited, left=left, luck=luck, retry_after=asked) <= max(left, 0)
+    pause = schedule.poll_interval(waited, jitter=0.0)
+
+    assert pause <= schedule.poll_interval(waited, jitter=jitter) <= pause * 1.2
 
 
-def test_next_look_retry_after_wins() -> None:
+TIMES = st.floats(0, 1e6)
+
+
+def next_poll(schedule_: schedule.Schedule, **times: float) -> float:
+    return schedule_.next_poll(**{"now": 0.0, "begun": 0.0, "polled": 0.0, "not_before": 0.0, "deadline": 1e9, **times})
+
+
+@given(jitter=st.floats(0, 1), phase=st.floats(0, 2), now=TIMES, not_before=st.floats(0, 1e9), left=TIMES)
+def test_next_poll_never_after_the_deadline(
+    jitter: float, phase: float, now: float, not_before: float, left: float
+) -> None:
+    """
+    The last poll is at the deadline, whatever the server asks.
+    """
+    drawn = schedule.Schedule(jitter=jitter, phase=phase)
+
+    assert next_poll(drawn, now=now, polled=now, not_before=not_before, deadline=now + left) <= now + left
+
+
+@given(jitter=st.floats(0, 1), phase=st.floats(0, 2), now=TIMES, later=TIMES)
+def test_next_poll_is_on_a_tick(jitter: float, phase: float, now: float, later: float) -> None:
+    """
+    The polls of one process are due on the same ticks, whenever their waits began.
+    """
+    drawn = schedule.Schedule(jitter=jitter, phase=phase)
+
+    due = next_poll(drawn, now=now + later, begun=now, polled=now + later)
+
+    assert (due - phase) / schedule.TICK_SECONDS == pytest.approx(round((due - phase) / schedule.TICK_SECONDS))
+    assert due >= now + later
+
+
+def test_next_poll_not_before_the_server_wants_it() -> None:
     """
     A server that asks to be left alone is left alone, also for longer than the interval.
     """
+    drawn = schedule.Schedule(jitter=0.5, phase=0.0)
 
-    assert schedule.next_look(0, left=3600, luck=0.5, retry_after=300) == 300
+    assert next_poll(drawn, not_before=300.0) == 300
+
+
+def test_drawn_once() -> None:
+    """
+    Both lots of a process are drawn when its schedule is made, the phase within a tick.
+    """
+    lots = iter([0.25, 0.5])
+
+    assert schedule.Schedule(jitter=0.25, phase=1.0) == schedule.Schedule.drawn(lambda: next(lots))
 
 
 @pytest.mark.parametrize(

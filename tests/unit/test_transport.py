@@ -185,7 +185,7 @@ def test_deadline(where: str, tls: bool) -> None:
     """
     with running(tls=tls) as server:
         server.answers = [raw(DRIPS[where])]
-        with client_for(server, ca_cert=str(CA), retries=2) as client:
+        with client_for(server, ca_cert=str(CA)) as client:
             started = time.monotonic()
             with pytest.raises(NoAnswerError, match=r"no answer in 0\.3 s") as caught:
                 client.get_workflow_instance(ID, timeout=0.3)
@@ -213,7 +213,7 @@ def test_deadline_of_the_connection() -> None:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         settings = load_settings(hostname=f"http://127.0.0.1:{full.getsockname()[1]}", access_token="t")
-        with Client(settings, retries=0) as client, pytest.raises(NoAnswerError) as caught:
+        with Client(settings) as client, pytest.raises(NoAnswerError) as caught:
             client.get_workflow_instance(ID, timeout=0.3)
 
     assert str(caught.value).endswith(": no connection in 0.3 s")
@@ -277,7 +277,7 @@ def test_nobody_listens() -> None:
     """
     with running() as gone:
         settings = settings_for(gone)
-    with Client(settings, retries=0) as client, pytest.raises(NoAnswerError) as caught:
+    with Client(settings) as client, pytest.raises(NoAnswerError) as caught:
         client.get_workflow_instance(ID)
 
     assert f"{gone.url}: no connection (Connection refused)" == str(caught.value)
@@ -293,7 +293,7 @@ def test_repeated(server: Loopback, status: int) -> None:
     A gateway's error is asked again, without waiting as long as it says.
     """
     server.answers = [Reply(status=status, headers={"Retry-After": "3600"}), GOOD]
-    with client_for(server, retries=2) as client:
+    with client_for(server) as client:
         assert ID == client.get_workflow_instance(ID).instance_id
     assert 2 == len(server.seen)
 
@@ -303,7 +303,7 @@ def test_repeated_connection(server: Loopback) -> None:
     So is a connection that breaks.
     """
     server.answers = [raw(reset), GOOD]
-    with client_for(server, retries=2) as client:
+    with client_for(server) as client:
         assert ID == client.get_workflow_instance(ID).instance_id
 
 
@@ -467,7 +467,7 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, server: Loopback) -> None:
     server.answers = [Reply(status=403)]
     monkeypatch.setenv("HTTPS_PROXY", server.url)
     settings = load_settings(hostname="kf.example.com", access_token="canary-5be1")
-    with Client(settings, retries=0) as client, pytest.raises(NoAnswerError, match="the proxy of the environment"):
+    with Client(settings) as client, pytest.raises(NoAnswerError, match="the proxy of the environment"):
         client.get_workflow_instance(ID)
 
     (request,) = server.seen
@@ -494,7 +494,7 @@ def test_proxy_tunnel(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback) -> 
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         settings = load_settings(hostname="kf.example.com", access_token="t", ca_cert=str(CA))
         with (
-            Client(settings, retries=0) as client,
+            Client(settings) as client,
             pytest.raises(NoAnswerError, match=r"TLS certificate .* not trusted"),
         ):
             client.get_workflow_instance(ID, timeout=5)

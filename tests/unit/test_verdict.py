@@ -8,8 +8,20 @@ from typing import Any
 
 import pytest
 
+from kf_provider.errors import (
+    ForbiddenError,
+    InstanceIdError,
+    KeyfactorError,
+    NoAnswerError,
+    NotFoundError,
+    RestartError,
+    SettingsError,
+    UnauthorizedError,
+    UnavailableError,
+    UnusableAnswerError,
+)
 from kf_provider.models import Instance
-from kf_provider.verdict import judge, progress, unmet_expectation
+from kf_provider.verdict import Outcome, failure, judge, progress
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
@@ -103,15 +115,68 @@ def test_approved() -> None:
     assert judge(instance(Status="Complete")).is_approved
 
 
-@pytest.mark.parametrize(("name", "is_approved"), [("Complete", True), ("complete", True), ("Running", False)])
-def test_status_number_named(name: str, is_approved: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("Complete", "approved"),
+        ("Running", "pending"),
+        ("Suspended", "pending"),
+        ("Rejected", "rejected"),
+        ("Failed", "failed"),
+        ("CanceledForRestart", "restarted"),
+        (3, "unknown"),
+        ("Sleeping", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_outcome(status: str | int | None, outcome: str) -> None:
     """
-    A number means what the settings say, and nothing else.
+    Each status has an outcome as data; nobody reads words out of the text.
     """
+    assert Outcome(outcome) is judge(instance(Status=status)).outcome
 
-    verdict = judge(instance(Status=2), status_names={2: name})
 
-    assert (is_approved, None) == (verdict.is_approved, verdict.problem)
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (RestartError("several"), "restarted"),
+        (NotFoundError("404", status_code=404), "not_found"),
+        (NoAnswerError("no answer", is_transient=True), "unreachable"),
+        (UnusableAnswerError("a page"), "unreachable"),
+        (UnavailableError("503", status_code=503), "unreachable"),
+        (UnauthorizedError("401", status_code=401), "forbidden"),
+        (ForbiddenError("403", status_code=403), "forbidden"),
+        (SettingsError("no hostname"), "settings"),
+        (InstanceIdError("no id"), "settings"),
+    ],
+)
+def test_outcome_of_an_error(error: KeyfactorError, outcome: str) -> None:
+    """
+    So has each error, which the verdict carries.
+    """
+    verdict = failure(error)
+
+    assert (Outcome(outcome), str(error), error) == (verdict.outcome, verdict.text, verdict.error)
+
+
+def test_outcome_of_a_mismatch() -> None:
+    """
+    Complete, but not what is expected, is an outcome of its own.
+    """
+    verdict = judge(instance(Status="Complete", Title="this"), expect={"title": "that"})
+
+    assert verdict.outcome is Outcome.MISMATCH
+    assert f"workflow instance {ID} is Complete, but its title is not the expected one" in verdict.text
+
+
+def test_pending_text() -> None:
+    """
+    The text of a pending instance names no command: what to do is said by who waits.
+    """
+    assert (
+        f'workflow instance {ID} is not approved yet (Suspended at "Manager approval")'
+        == judge(instance(Status="Suspended")).text
+    )
 
 
 def test_failure_message_is_cut() -> None:
@@ -147,100 +212,6 @@ def test_progress(signals: list[bool], text: str) -> None:
     received = [{"SignalName": "ApprovalStatus", "SignalReceived": is_in} for is_in in signals]
 
     assert text == progress(instance(Status="Suspended", Signals=received))
-
-
-def test_progress_of_a_number() -> None:
-    """
-    A status number is told by its name, and the lock stall is seen with it.
-    """
-    stalled = instance(Status=1, Signals=[{"SignalReceived": True}])
-
-    assert progress(stalled, {1: "Suspended"}).startswith('Suspended at "Manager approval", all signals received')
-
-
-COMPLETE = instance(
-    Status="Complete",
-    Title="KEYEXAMPLE\\jsmith is enrolling",
-    ReferenceId=42,
-    Definition={"DisplayName": "Web TLS", "Version": 3},
-    CurrentStateData={
-        "Subject": "CN=web.example.com",
-        "IncludeChain": True,
-        "SANs": {"dns": ["web.example.com", "www.example.com"]},
-        "a.dotted.key": {"inner": None},
-        "RevokeCode": 0,
-    },
-)
-
-
-@pytest.mark.parametrize(
-    "expect",
-    [
-        {},
-        {"title": "KEYEXAMPLE\\jsmith is enrolling"},
-        {"reference_id": 42},
-        {"reference_id": 42.0},
-        {"definition.display_name": "Web TLS", "definition.version": 3.0},
-        {"current_state_data.Subject": "CN=web.example.com"},
-        {"current_state_data.SANs.dns.1": "www.example.com"},
-        {"current_state_data.SANs.dns": ["web.example.com", "www.example.com"]},
-        {"current_state_data.SANs": {"dns": ["web.example.com", "www.example.com"]}},
-        {"current_state_data.IncludeChain": True},
-    ],
-)
-def test_expectation_met(expect: dict[str, object]) -> None:
-    """
-    Paths reach into the instance, and numbers are compared by value: the engine's wire makes each a float.
-    """
-
-    assert unmet_expectation(COMPLETE, expect) is None
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("title", "keyexample\\jsmith is enrolling"),
-        ("reference_id", "42"),
-        ("current_state_data.RevokeCode", False),
-        ("current_state_data.IncludeChain", 1),
-        ("current_state_data.IncludeChain", "True"),
-        ("current_state_data.SANs.dns", ["www.example.com", "web.example.com"]),
-        ("current_state_data.Subject", "CN=other.example.com"),
-    ],
-)
-def test_expectation_unmet(path: str, expected: object) -> None:
-    """
-    Case, type and order count; the text names the path and no value.
-    """
-
-    text = unmet_expectation(COMPLETE, {path: expected})
-
-    assert text == f"is Complete, but its {path} is not the expected one; this approval was given for something else"
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["current_state_data.Nothing", "title.more", "current_state_data.SANs.dns.7", "current_state_data.SANs.dns.x"],
-)
-def test_expectation_of_a_missing_value(path: str) -> None:
-    """
-    A path that leads nowhere is not met.
-    """
-
-    text = unmet_expectation(COMPLETE, {path: "x"})
-
-    assert text == f"is Complete, but has no {path}; the approval was given for something else, or the path is wrong"
-
-
-def test_expectation_of_none() -> None:
-    """
-    An expected value that turned out to be None is refused, even where the instance has none: the wire drops it.
-    """
-
-    text = unmet_expectation(COMPLETE, {"current_state_data.a.dotted.key.inner": None})
-
-    assert text is not None
-    assert "expect a value" in text
 
 
 def test_expectation_judged_when_complete() -> None:

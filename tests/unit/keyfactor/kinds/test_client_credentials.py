@@ -327,8 +327,8 @@ def test_token_request_is_repeated(server: Loopback) -> None:
     A connection to the token endpoint that breaks is one of the request's attempts.
     """
     server.answers = [Reply(raw=lambda handler: None), token(), Reply({"Id": ID, "Status": "Complete"})]
-    with Client(oauth_settings(server), retries=1) as client:
-        assert "Complete" == client.get_workflow_instance(ID).status
+    with Client(oauth_settings(server)) as client:
+        assert "Complete" == client.get_workflow_instance(ID, retries=1).status
 
     assert ["POST", "POST", "GET"] == [request.method for request in server.seen]
 
@@ -345,7 +345,7 @@ def test_token_wait_is_bounded(server: Loopback) -> None:
         return token()
 
     server.answers = stuck
-    with Client(oauth_settings(server), retries=0) as client:
+    with Client(oauth_settings(server)) as client:
         first = threading.Thread(target=lambda: in_threads(1, lambda: client.get_workflow_instance(ID, timeout=8)))
         first.start()
         asked.wait(5)

@@ -21,7 +21,8 @@ from typing import Any, Final, TypeVar
 
 import pulumi
 import pulumi.runtime
-from pulumi.runtime.settings import _get_rpc_manager
+
+from .sdk import unhandled_exception
 
 CHECK_SECONDS: Final = 1.0
 
@@ -90,7 +91,7 @@ class Ending:
         if self._error.done():
             return self._error.result()
         # For example a guard's error in another gate: shown when every registration has ended, so this one must.
-        return _get_rpc_manager().unhandled_exception
+        return unhandled_exception()
 
 
 def _as_shown(error: BaseException) -> pulumi.RunError:

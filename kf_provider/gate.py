@@ -1,0 +1,259 @@
+"""
+WorkflowApproval: the gate, as it runs in the program. The program waits, the provider judges, the state records.
+
+The gate is a component. Its child, the ApprovalRecord, registers only when the wait is over: so what depends on the
+gate waits for it, while no worker of the engine and no thread of the plugin is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import pulumi
+import pulumi.runtime
+from pulumi.dynamic import Resource
+from pulumi.output import contains_unknowns
+
+from .approval import ApprovalRecordProvider, changes
+from .durations import duration_seconds, spoken
+from .ending import ending
+from .errors import InstanceIdError, KeyfactorError
+from .keyfactor.settings import Settings
+from .matching import EXPECTABLE
+from .models import parse_instance_id
+from .provider import Provider, is_mocked, own_provider, resolve_settings
+from .results import Evidence
+from .watcher import watcher_for
+
+TYPE: Final = "keyfactor:index:WorkflowApproval"
+RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"
+
+DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
+PREVIEW_TIMEOUT_SECONDS: Final = 10.0
+
+
+class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecord"):
+    """
+    The record of an approval in the stack's state, made when the gate opens.
+    """
+
+    __annotations__ = {**Evidence.__annotations__}  # the SDK types outputs by the class's own alone
+
+    def __init__(self, name: str, decision: pulumi.Output[dict[str, Any]], *, opts: pulumi.ResourceOptions) -> None:
+        decided = {key: decision[key] for key in ("instance_id", "expect", "follow_restarts", "problem")}
+        super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(Evidence.__annotations__), **decided}, opts)
+        self._registered_urn = self.urn
+        if not is_mocked():
+            self._guard(name, decision)
+
+    @property
+    def registered_urn(self) -> pulumi.Output[str]:
+        """
+        The URN as soon as the record is registered, before the guard has looked.
+        """
+        return self._registered_urn
+
+    def _guard(self, name: str, decision: pulumi.Output[dict[str, Any]]) -> None:
+        """
+        Let dependents go on only when this run's record is the one that the program asks for.
+
+        `--target` and `--exclude` leave the record out of a run, and `ignore_changes` keeps an old one. The SDK awaits
+        the URN of whatever a resource depends on, so the guard stands there: it needs no second row in the CLI's table.
+        """
+        urn = self._registered_urn
+        recorded = pulumi.Output.all(status=self.status, instance_id=self.instance_id, expect=self.expect)
+
+        def guard(wanted: Any) -> pulumi.Output[str]:
+            if pulumi.runtime.is_dry_run() or (not contains_unknowns(wanted) and wanted["is_off"]):
+                return urn
+            return recorded.apply(lambda known: compare(known, wanted), run_with_unknowns=True)
+
+        def compare(known: Any, wanted: Any) -> pulumi.Output[str]:
+            if contains_unknowns(known) or contains_unknowns(wanted):
+                raise pulumi.RunError(
+                    f"approval {name!r}: this run left its record out, so what depends on it was not touched; run "
+                    f"`pulumi up` without --target and --exclude, or add the record to them"
+                )
+            if known["status"] is None or changes(known, wanted):
+                raise pulumi.RunError(
+                    f"approval {name!r}: the record in this stack is for {known['instance_id']}, not for "
+                    f"{wanted['instance_id']}{_expecting(known, wanted)}: it was left out of this run"
+                )
+            return urn
+
+        self.__dict__["urn"] = decision.apply(guard, run_with_unknowns=True)
+
+
+def _expecting(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    return " with what is expected of it now" if recorded["instance_id"] == wanted["instance_id"] else ""
+
+
+class WorkflowApproval(pulumi.ComponentResource, Evidence):
+    """
+    Hold back what depends on this until a workflow instance is approved, that is Complete.
+
+    `depends_on=[approval]`, `parent=approval` and any use of its outputs wait. A rejected, failed or unknown instance
+    ends the run with one line, in preview before anything is changed; preview never waits. The approval is recorded in
+    the state with its evidence, and opens the gate for ever: bind it with `expect`, or pass a new id for each change.
+
+    | status | the gate |
+    |---|---|
+    | Complete | opens |
+    | Running, Suspended | waits, until `timeout` |
+    | Rejected, Failed | ends the run |
+    | CanceledForRestart | ends the run; with `follow_restarts` waits for the successor |
+    | anything else | ends the run |
+
+    Outputs: those of `Evidence`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        instance_id: pulumi.Input[str],
+        *,
+        timeout: str | float | timedelta | None = None,
+        expect: Mapping[str, pulumi.Input[Any]] | None = None,
+        follow_restarts: bool = False,
+        wait: bool | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """
+        :param name: the name of this gate in the stack
+        :param instance_id: the GUID of the workflow instance, for example from the enrollment's answer
+        :param timeout: how long to wait: seconds, `"90m"`, `"8h"`, `"PT8H"` or a timedelta; 1 hour unless given
+        :param expect: what the approved instance must be, by dotted path: `{"current_state_data.Subject": "CN=..."}`
+        :param follow_restarts: go on with the one successor of an instance that was restarted in Keyfactor
+        :param wait: False makes a pending instance a problem at once
+        :param opts: `provider` chooses another server; `protect` is refused, because a record must be replaceable
+        """
+        opts = opts or pulumi.ResourceOptions()
+        if opts.protect:
+            raise ValueError(
+                f"WorkflowApproval {name!r}: protect is refused, a new approval replaces the record of the old one; "
+                f"protect what depends on it"
+            )
+        if instance_id is None or isinstance(instance_id, str | int | UUID):
+            instance_id = parse_instance_id(instance_id)
+        if timeout is None and opts.custom_timeouts is not None:
+            timeout = opts.custom_timeouts.create
+        self._timeout = DEFAULT_TIMEOUT_SECONDS if timeout is None else duration_seconds(timeout)
+        self._expect = _checked_expectations(name, expect or {})
+        self._follow_restarts = follow_restarts
+        self._wait = wait
+        self._is_built = False
+        super().__init__(
+            TYPE,
+            name,
+            {},
+            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(transformations=[self._hold_descendants])),
+        )
+        # At once: a program may raise before the first wait has begun.
+        self._ending = None if is_mocked() else ending()
+        self._explicit_provider: Provider | None = own_provider(self.get_provider(RECORD_TYPE))
+        self._id_output = pulumi.Output.from_input(instance_id)
+        known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.all(instance_id=self._id_output, expect=self._expect)
+        decision: pulumi.Output[dict[str, Any]] = known.apply(self._decide)
+        # A protected parent must not keep a new approval from replacing the record.
+        self._record = ApprovalRecord(name, decision, opts=pulumi.ResourceOptions(parent=self, protect=False))
+        self._is_built = True
+        for output in Evidence.__annotations__:
+            self.__dict__[output] = getattr(self._record, output)
+        # Only now, so that the row's clock runs while the gate waits; and no outputs: an unknown among them is written
+        # into the state as a literal GUID.
+        self._record.registered_urn.apply(lambda _: self.register_outputs({}))
+
+    def _hold_descendants(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        """
+        Make every descendant but the record wait: a resource depends on its parent's registration only.
+        """
+        if not self._is_built:
+            return None
+        return pulumi.ResourceTransformationResult(
+            args.props,
+            pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(depends_on=[self._record])),
+        )
+
+    async def _decide(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        What the record is registered with: the id, and the problem that the provider's check is to judge.
+        """
+        decision = {
+            "instance_id": known["instance_id"],
+            "expect": dict(known["expect"]),
+            "follow_restarts": self._follow_restarts or None,
+            "problem": None,
+            "is_off": False,
+        }
+        if is_mocked():
+            return decision
+        try:
+            decision["instance_id"] = parse_instance_id(known["instance_id"])
+            settings = await resolve_settings(self._explicit_provider)
+        except (InstanceIdError, KeyfactorError) as error:
+            decision["problem"] = str(error)
+            return decision
+        if settings is None:  # the provider is not known in this preview
+            return decision
+        if settings.gates == "off":
+            decision["is_off"] = True
+            pulumi.log.warn(
+                "gates are off (keyfactor:gates, KEYFACTOR_GATES): nothing waits for this approval", resource=self
+            )
+            return decision
+        may_wait = settings.gates == "wait" and self._wait is not False
+        decision["problem"] = await self._watch(
+            decision["instance_id"], decision["expect"], settings, may_wait=may_wait
+        )
+        return decision
+
+    async def _watch(
+        self, instance_id: str, expect: Mapping[str, Any], settings: Settings, *, may_wait: bool
+    ) -> str | None:
+        """
+        Wait as long as this run may, and say what is wrong; None when the instance is approved.
+        """
+        is_preview = pulumi.runtime.is_dry_run()
+        timeout = self._timeout if may_wait and not is_preview else 0.0
+        waiting = watcher_for(settings).wait(
+            instance_id,
+            timeout=timeout,
+            expect=expect,
+            follow_restarts=self._follow_restarts,
+            may_be_new=timeout > 0 and bool(await self._id_output.resources()),
+            request_timeout=min(settings.request_timeout, PREVIEW_TIMEOUT_SECONDS) if is_preview else None,
+            report=self._report,
+        )
+        verdict = await (self._ending.unless_ended(waiting) if self._ending else waiting)
+        if not verdict.is_pending:
+            return verdict.problem
+        if is_preview and may_wait:
+            # Not ephemeral: the row is gone when the preview is over, and this is what there is to know.
+            pulumi.log.info(f"{verdict.standing}; the update will wait", resource=self)
+            return None
+        if not may_wait:
+            return f"{verdict.text}, and this gate does not wait; run the update again when it is approved"
+        return (
+            f"{verdict.text} after {spoken(self._timeout)}; nothing was lost: run `pulumi up` again to go on waiting, "
+            f"or give the gate a longer timeout"
+        )
+
+    def _report(self, text: str) -> None:
+        pulumi.log.info(text, resource=self, ephemeral=True)
+
+
+def _checked_expectations(name: str, expect: Mapping[str, pulumi.Input[Any]]) -> dict[str, pulumi.Input[Any]]:
+    for path, value in expect.items():
+        field = path.partition(".")[0] if isinstance(path, str) else path
+        if field not in EXPECTABLE:
+            raise ValueError(
+                f"WorkflowApproval {name!r} expects {path!r}, which no instance has; a path begins with one of "
+                f"{', '.join(EXPECTABLE)}"
+            )
+        if value is None:
+            # The engine's wire drops it, and the gate would expect less than it says.
+            raise ValueError(f"WorkflowApproval {name!r} expects None of {path!r}: expect a value, or leave it out")
+    return dict(expect)

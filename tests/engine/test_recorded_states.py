@@ -1,0 +1,86 @@
+"""
+State files of earlier releases: what they recorded is read for ever.
+
+`recorded/state-0.1.0.json` was written by `pulumi up` of the program below on the code of 2026-11-24, with the sandbox
+at seed 11, before the package was taken apart into rooms; frames of the program's stack were taken out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+from .stack import Stack
+
+NewStack = Callable[..., Stack]
+
+RECORDED = Path(__file__).parent / "recorded" / "state-0.1.0.json"
+PROGRAM = """
+import os
+first, second = os.environ["FIRST"], os.environ["SECOND"]
+bound = kf.WorkflowApproval("bound", first, timeout="1m", expect={
+    "current_state_data.Subject": "CN=web.keyexample.com", "reference_id": 1, "definition.workflow_type": "Enrollment"})
+followed = kf.WorkflowApproval("followed", second, timeout="1m", follow_restarts=True)
+provider = kf.Provider("named", api_path="KeyfactorAPI")
+named = kf.WorkflowApproval("named", first, timeout="1m", opts=pulumi.ResourceOptions(provider=provider))
+whole = kf.WorkflowInstance("whole", first)
+parts = kf.WorkflowInstance(
+    "parts", first, state_data_keys=["Subject"], opts=pulumi.ResourceOptions(provider=provider))
+dependent = pulumi.Stash(
+    "dependent", input="443", opts=pulumi.ResourceOptions(depends_on=[bound, followed, named]))
+child = pulumi.Stash("child", input="80", opts=pulumi.ResourceOptions(parent=bound))
+pulumi.export("approved", followed.approved_instance_id)
+pulumi.export("definition", bound.definition)
+pulumi.export("status", whole.status)
+pulumi.export("subject", parts.current_state_data["Subject"])
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[Sandbox]:
+    """The sandbox as it was: the same seed makes the same ids."""
+    with Sandbox(seed=11) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(new_stack: NewStack, server: Sandbox) -> Stack:
+    """A stack whose state is the recorded one, at the address that the sandbox has now."""
+    first = server.start_enrollment(subject="CN=web.keyexample.com")
+    server.approve(first)
+    second = server.start_enrollment(subject="CN=api.keyexample.com")
+    server.approve(server.restart(second))
+    made = new_stack(PROGRAM, server.environment() | {"FIRST": first, "SECOND": second})
+    state = RECORDED.read_text().replace("http://127.0.0.1:PORT", server.url)
+    salt = json.loads(state)["checkpoint"]["latest"]["secrets_providers"]["state"]["salt"]
+    made.state_file.write_text(state)
+    (made.folder / "Pulumi.test.yaml").write_text(f"encryptionsalt: {salt}\n")
+    return made
+
+
+def test_nothing_changes(stack: Stack) -> None:
+    """
+    The next preview and update of a stack of an earlier release change nothing.
+    """
+    recorded = {res["urn"]: (res.get("id"), res.get("inputs"), res["type"]) for res in stack.resources}
+
+    for run in (stack.preview("--expect-no-changes"), stack.up("--expect-no-changes")):
+        assert (0, True) == (run.code, "10 unchanged" in run.text), run
+    refreshed = stack.refresh("--expect-no-changes")
+    assert (0, True) == (refreshed.code, "12 unchanged" in refreshed.text), refreshed  # with the two that are read
+
+    assert recorded == {res["urn"]: (res.get("id"), res.get("inputs"), res["type"]) for res in stack.resources}
+
+
+def test_it_is_destroyed(stack: Stack) -> None:
+    """
+    What an earlier release made, this one deletes.
+    """
+    run = stack.destroy()
+
+    assert (0, []) == (run.code, stack.resources), run

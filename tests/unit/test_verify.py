@@ -1,0 +1,68 @@
+"""
+The record's own question, where no event loop runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from kf_provider.errors import NotFoundError
+from kf_provider.models import Instance, InstanceSummary
+from kf_provider.verdict import Outcome
+from kf_provider.verify import verify
+from tests.virtual import ID, Script, ScriptedServer, instance
+
+
+def server_of(script: Script, rows: Sequence[InstanceSummary] = ()) -> ScriptedServer:
+    return ScriptedServer(script, rows, clock=time.monotonic)
+
+
+def test_approved() -> None:
+    """
+    The verdict has the instance whole, after one GET, and its lineage.
+    """
+    server = server_of(lambda _: instance("Complete", CurrentStateData={"Subject": "CN=web"}))
+
+    verdict = verify(server, ID, expect={"current_state_data.Subject": "CN=web"}, follow_restarts=False)
+
+    assert (Outcome.APPROVED, (ID,)) == (verdict.outcome, verdict.lineage)
+    assert isinstance(verdict.instance, Instance)
+    assert (1, 0) == (len(server.asked), len(server.listed))
+
+
+def test_not_confirmed() -> None:
+    """
+    Whatever the server says ends as a verdict, and nothing is raised.
+    """
+    rejected = verify(server_of(lambda _: instance("Rejected")), ID, expect={}, follow_restarts=False)
+    missing = NotFoundError("404", status_code=404)
+    gone = verify(server_of(lambda _: missing), ID, expect={}, follow_restarts=False)
+
+    assert (Outcome.REJECTED, Outcome.NOT_FOUND) == (rejected.outcome, gone.outcome)
+
+
+def test_pending_is_no_approval() -> None:
+    """
+    An answer from before the approval is asked for again; what is pending in the end is not approved.
+    """
+    answers = iter([instance("Suspended"), instance("Complete", minute=1)])
+    late = verify(server_of(lambda _: next(answers)), ID, expect={}, follow_restarts=False)
+    never = verify(server_of(lambda _: instance("Suspended")), ID, expect={}, follow_restarts=False, timeout=0)
+
+    assert late.is_approved
+    assert "is not approved yet" in never.text
+
+
+def test_follows_a_restart() -> None:
+    """
+    The successor is found by the rules of the program's wait, and the lineage leads to it.
+    """
+    new_id = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"
+    row = instance("Complete", minute=5, Id=new_id, StartDate="2026-11-24T12:01:00Z")
+    answers = iter([instance("CanceledForRestart"), row])
+    server = server_of(lambda _: next(answers), rows=[row])
+
+    verdict = verify(server, ID, expect={}, follow_restarts=True)
+
+    assert (Outcome.APPROVED, (ID, new_id)) == (verdict.outcome, verdict.lineage)
