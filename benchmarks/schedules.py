@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from kf_provider.poller import BATCH_SIZE
+from kf_provider.waiting.poller import BATCH_SIZE
 from tests.virtual import Fleet
 
 from .machine import table

@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import Client
     from .errors import KeyfactorError
     from .functions import (
         get_workflow_instance,
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     )
     from .gate import WorkflowApproval
     from .instance import WorkflowInstance
+    from .keyfactor.client import Client
     from .keyfactor.settings import Settings, load_settings
     from .provider import Provider
     from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary
@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Client": "client",
+    "Client": "keyfactor.client",
     "GetWorkflowInstanceResult": "results",
     "KeyfactorError": "errors",
     "Provider": "provider",
-    "Settings": "settings",
+    "Settings": "keyfactor.settings",
     "WorkflowApproval": "gate",
     "WorkflowInstance": "instance",
     "WorkflowInstanceSummary": "results",
@@ -51,7 +51,7 @@ _MODULE_OF = {
     "get_workflow_instance_output": "functions",
     "get_workflow_instances": "functions",
     "get_workflow_instances_output": "functions",
-    "load_settings": "settings",
+    "load_settings": "keyfactor.settings",
 }
 
 

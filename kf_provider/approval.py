@@ -60,10 +60,10 @@ class ApprovalRecordProvider(ResourceProvider):
         """
         Ask the server itself, whatever the program says, and record the evidence of the approval; never the data.
         """
-        from .client import client_for
-        from .models import Instance, parse_instance_id, state_digest
+        from .keyfactor.client import client_for
+        from .keyfactor.models import Instance, parse_instance_id, state_digest
         from .provider import plugin_settings
-        from .verify import verify
+        from .waiting.verify import verify
 
         client = client_for(plugin_settings(self._config))
         instance_id = parse_instance_id(props.get("instance_id"))
@@ -78,7 +78,7 @@ class ApprovalRecordProvider(ResourceProvider):
             "approved_instance_id": approved.instance_id,
             "lineage": [*verdict.lineage],
             "expect": expect,
-            "server": client.server,
+            "server": client.settings.server,
             "state_digest": state_digest(approved.current_state_data),
         }
         return CreateResult(instance_id, {name: evidence[name] for name in Evidence.__annotations__})

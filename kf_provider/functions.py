@@ -14,13 +14,13 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.output import UNKNOWN
 
-from .client import Client, Filters, client_for, known_filters
 from .errors import KeyfactorError
-from .models import parse_instance_id
+from .keyfactor.client import Client, Filters, client_for, known_filters
+from .keyfactor.models import parse_instance_id
 from .provider import Provider, is_mocked, one_line, provider_of, resolve_settings
 from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary, instance_result, summary
 from .sdk import dependencies, wait_for
-from .threads import RequestThreads, threads_for
+from .waiting.threads import RequestThreads, threads_for
 
 GET_INSTANCE: Final = "keyfactor:index:getWorkflowInstance"
 GET_INSTANCES: Final = "keyfactor:index:getWorkflowInstances"

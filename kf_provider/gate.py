@@ -21,12 +21,12 @@ from .approval import ApprovalRecordProvider, changes
 from .durations import duration_seconds, spoken
 from .ending import ending
 from .errors import InstanceIdError, KeyfactorError
+from .keyfactor.matching import EXPECTABLE
+from .keyfactor.models import parse_instance_id
 from .keyfactor.settings import Settings
-from .matching import EXPECTABLE
-from .models import parse_instance_id
 from .provider import Provider, is_mocked, own_provider, resolve_settings
 from .results import Evidence
-from .watcher import watcher_for
+from .waiting.watcher import watcher_for
 
 TYPE: Final = "keyfactor:index:WorkflowApproval"
 RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"

@@ -12,9 +12,9 @@ import pulumi
 from pulumi.dynamic import Config, ConfigureRequest, ReadResult, Resource, ResourceProvider
 from pulumi.output import Unknown
 
-from .client import client_for
 from .errors import InstanceIdError, KeyfactorError, NotFoundError
-from .models import parse_instance_id
+from .keyfactor.client import client_for
+from .keyfactor.models import parse_instance_id
 from .provider import one_line, own_provider, plugin_settings
 from .results import Definition, Signal
 

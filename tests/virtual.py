@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
 
-from kf_provider.client import Filters
 from kf_provider.errors import ForbiddenError, StatusError, UnavailableError
+from kf_provider.keyfactor.client import Filters
+from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.keyfactor.settings import Settings
-from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
-from kf_provider.poller import Server
-from kf_provider.threads import RequestThreads
-from kf_provider.watcher import Watcher
+from kf_provider.waiting.poller import Server
+from kf_provider.waiting.threads import RequestThreads
+from kf_provider.waiting.watcher import Watcher
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

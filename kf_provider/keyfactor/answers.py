@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, NoReturn
 
 from ..errors import UnusableAnswerError
-from ..schedule import retry_after_seconds
 
 _TITLE_IS_WITHIN: Final = 64 * 1024  # characters
 _LONGEST_TITLE: Final = 200  # characters
@@ -51,6 +52,26 @@ class Answer(NamedTuple):
         The seconds that the server asks to be left alone.
         """
         return retry_after_seconds(self.headers.get("Retry-After"))
+
+
+def retry_after_seconds(header: str | None, *, now: datetime | None = None) -> float | None:
+    """
+    The seconds that a `Retry-After` header asks for, or None when it says nothing usable.
+
+    Both forms of RFC 9110, section 10.2.3: a number of seconds, or a date. A time in the past is 0.
+    """
+    if header is None:
+        return None
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        when = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max((when - (now or datetime.now(UTC))).total_seconds(), 0.0)
 
 
 def json_of(answer: Answer, server: str) -> Any:

@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from ..durations import seconds_in
 from ..errors import SettingsError
-from ..models import Status, canonical_status
 from .addresses import base_url, checked_api_path, checked_hostname, pinned_address
 from .inputs import Input
 from .kinds import KINDS, CredentialInputs, CredentialSettings
 from .kinds.kind import Fields, Kind, settings_in
+from .models import Status, canonical_status
 from .sources import (
     API_PATH,
     DEFAULT_API_PATH,

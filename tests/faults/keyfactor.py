@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Unpack
 from uuid import UUID, uuid4
 
-from kf_provider.client import Filters
 from kf_provider.errors import (
     ForbiddenError,
     KeyfactorError,
@@ -21,8 +20,9 @@ from kf_provider.errors import (
     StatusError,
     UnavailableError,
 )
+from kf_provider.keyfactor.client import Filters
+from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.keyfactor.settings import Settings
-from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
 from kf_provider.sandbox.definitions import ApprovalStep, workflow_definition
 from kf_provider.sandbox.dialect import Dialect
 from kf_provider.sandbox.query import parse_query

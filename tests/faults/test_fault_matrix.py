@@ -22,11 +22,11 @@ from typing import Any, Final
 import pytest
 import requests
 
-from kf_provider.client import Client
+from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.settings import Settings
 from kf_provider.sandbox import Endpoint, RequestRecord, Sandbox, Status
 from kf_provider.sandbox.wire import INVENTED_NUMBERS
-from kf_provider.verdict import Verdict
+from kf_provider.waiting.verdict import Verdict
 from tests.virtual import VirtualLoop, new_watcher
 
 SEEDS: Final = 1000

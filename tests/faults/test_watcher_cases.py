@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from kf_provider.verdict import Verdict
-from kf_provider.watcher import Watcher
+from kf_provider.waiting.verdict import Verdict
+from kf_provider.waiting.watcher import Watcher
 from tests.virtual import VirtualLoop, new_watcher
 
 from .keyfactor import Keyfactor

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kf_provider.errors import ForbiddenError, NotFoundError, RequestError
 from kf_provider.sandbox.workflow import InstanceNotFoundError, WorkflowError
-from kf_provider.verdict import Verdict
+from kf_provider.waiting.verdict import Verdict
 from tests.virtual import VirtualLoop, new_watcher
 
 from .keyfactor import Asked, Keyfactor

@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from kf_provider.client import Client
 from kf_provider.errors import RequestError
+from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.settings import Settings, load_settings
 
 HERE = Path(__file__).parent

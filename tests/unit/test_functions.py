@@ -12,7 +12,7 @@ import pytest
 
 from kf_provider.errors import NotFoundError
 from kf_provider.functions import _InstanceKey, _shared
-from kf_provider.threads import RequestThreads
+from kf_provider.waiting.threads import RequestThreads
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 OTHER_ID = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"

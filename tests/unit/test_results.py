@@ -5,7 +5,7 @@ The fields of an instance are the same everywhere that a program sees them.
 from __future__ import annotations
 
 from kf_provider.instance import WorkflowInstance
-from kf_provider.models import Instance, InstanceDefinition, InstanceSignal, InstanceSummary
+from kf_provider.keyfactor.models import Instance, InstanceDefinition, InstanceSignal, InstanceSummary
 from kf_provider.results import Definition, Evidence, GetWorkflowInstanceResult, Signal, WorkflowInstanceSummary
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from kf_provider.client import Client
 from kf_provider.errors import SettingsError, UnauthorizedError
+from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.settings import load_settings
 
 from ...loopback import ID, Loopback, Reply

@@ -8,8 +8,8 @@ import base64
 
 import pytest
 
-from kf_provider.client import Client
 from kf_provider.errors import UnauthorizedError
+from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.settings import load_settings
 
 from ...loopback import ID, Loopback, Reply

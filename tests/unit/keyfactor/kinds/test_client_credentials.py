@@ -14,7 +14,6 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from kf_provider.client import Client
 from kf_provider.errors import (
     NoAnswerError,
     RedirectError,
@@ -24,9 +23,10 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 from kf_provider.keyfactor.answers import Request
+from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.kinds.client_credentials import ClientCredentials
 from kf_provider.keyfactor.settings import Settings, load_settings
-from kf_provider.transport import Transport
+from kf_provider.keyfactor.transport import Transport
 
 from ...loopback import ID, Loopback, Reply, Seen, running
 from ..given import refusal
@@ -320,6 +320,20 @@ def test_token_again_after_a_failure(server: Loopback) -> None:
         gate.authorization()
 
     assert "Bearer token-1" == gate.authorization()
+
+
+def test_refused_token_is_not_sent_again(server: Loopback) -> None:
+    """
+    A token that the server refused is given up, also when no other came in its place.
+    """
+    server.answers = [token(), Reply(status=401), Reply(status=503), token("token-2"), Reply({"Id": ID})]
+    with Client(oauth_settings(server)) as client:
+        with pytest.raises(UnavailableError):
+            client.get_workflow_instance(ID)
+        client.get_workflow_instance(ID)
+
+    sent = [request.headers["authorization"] for request in server.seen if request.method == "GET"]
+    assert ["Bearer token-1", "Bearer token-2"] == sent
 
 
 def test_token_request_is_repeated(server: Loopback) -> None:

@@ -20,8 +20,8 @@ from kf_provider.errors import (
     UnavailableError,
     UnusableAnswerError,
 )
-from kf_provider.models import Instance
-from kf_provider.verdict import Outcome, failure, judge, progress
+from kf_provider.keyfactor.models import Instance
+from kf_provider.waiting.verdict import Outcome, failure, judge, progress
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 

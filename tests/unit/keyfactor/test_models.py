@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kf_provider.errors import InstanceIdError
-from kf_provider.models import (
+from kf_provider.keyfactor.models import (
     Instance,
     InstanceDefinition,
     InstanceSignal,
@@ -23,7 +23,7 @@ from kf_provider.models import (
     state_digest,
 )
 
-from .loopback import ID, OTHER_ID
+from ..loopback import ID, OTHER_ID
 
 WHOLE = {
     "Id": ID,

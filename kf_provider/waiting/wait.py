@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .durations import spoken
-from .errors import ForbiddenError, KeyfactorError, NoAnswerError, NotFoundError, RequestError, StatusError
-from .models import InstanceSummary, moment
+from ..durations import spoken
+from ..errors import ForbiddenError, KeyfactorError, NoAnswerError, NotFoundError, RequestError, StatusError
+from ..keyfactor.models import InstanceSummary, moment
 from .schedule import TICK_SECONDS, heartbeat_interval
 from .verdict import Verdict, failure, judge, pending, progress, who_can_approve
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-import kf_provider.client
-from kf_provider.client import Client
+import kf_provider.keyfactor.client
 from kf_provider.errors import (
     ForbiddenError,
     InstanceIdError,
@@ -26,8 +25,9 @@ from kf_provider.errors import (
     UnavailableError,
     UnusableAnswerError,
 )
+from kf_provider.keyfactor.client import Client
 
-from .loopback import (
+from ..loopback import (
     GOOD,
     ID,
     INSTANCE,
@@ -367,7 +367,7 @@ def test_find_none(server: Loopback, client: Client) -> None:
     """
     server.answers = [Reply([])]
     expected = (
-        f"no workflow instance with reference id 42 was found on {client.server}; check the number, and that"
+        f"no workflow instance with reference id 42 was found on {client.settings.server}; check the number, and that"
         " basic:KEYEXAMPLE\\jsmith may list workflow instances"
     )
     with pytest.raises(NotFoundError) as caught:
@@ -645,7 +645,7 @@ def test_one_client_for_equal_settings(server: Loopback) -> None:
     def ask() -> None:
         settings = settings_for(server, status_names={0: "Running"})
         barrier.wait()
-        found.append(kf_provider.client.client_for(settings))
+        found.append(kf_provider.keyfactor.client.client_for(settings))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -655,7 +655,7 @@ def test_one_client_for_equal_settings(server: Loopback) -> None:
 
     assert 8 == len(found)
     assert 1 == len(set(map(id, found)))
-    assert found[0] is not kf_provider.client.client_for(settings_for(server))
+    assert found[0] is not kf_provider.keyfactor.client.client_for(settings_for(server))
 
 
 def test_client_is_not_pickled(client: Client) -> None:
@@ -670,5 +670,5 @@ def test_client_shows_no_secret(client: Client) -> None:
     """
     The server is shown without credentials, and `repr` shows nothing.
     """
-    assert client.server.endswith("/KeyfactorAPI")
-    assert "canary" not in f"{client!r} {client.server} {client.settings!r}"
+    assert client.settings.server.endswith("/KeyfactorAPI")
+    assert "canary" not in f"{client!r} {client.settings.server} {client.settings!r}"

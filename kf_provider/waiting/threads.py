@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from .keyfactor.settings import Settings
+from ..keyfactor.settings import Settings
 
 REQUESTS_IN_FLIGHT: Final = 5
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from kf_provider.errors import RestartError
-from kf_provider.models import InstanceSummary
-from kf_provider.restarts import successor
+from kf_provider.keyfactor.models import InstanceSummary
+from kf_provider.waiting.restarts import successor
 
 DEFINITION = "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94"
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from kf_provider.matching import unmet_expectation
-from kf_provider.models import Instance
+from kf_provider.keyfactor.matching import unmet_expectation
+from kf_provider.keyfactor.models import Instance
 
 COMPLETE = Instance.model_validate(
     {

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import RestartError
-from .models import InstanceSummary, Status, moment
+from ..errors import RestartError
+from ..keyfactor.models import InstanceSummary, Status, moment
 from .poller import Server
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from .errors import (
+from ..errors import (
     ForbiddenError,
     InstanceIdError,
     KeyfactorError,
@@ -20,8 +20,8 @@ from .errors import (
     SettingsError,
     UnauthorizedError,
 )
-from .matching import unmet_expectation
-from .models import Instance, InstanceSignal, InstanceSummary, Status
+from ..keyfactor.matching import unmet_expectation
+from ..keyfactor.models import Instance, InstanceSignal, InstanceSummary, Status
 
 _LONGEST_STEP: Final = 40  # characters of its name in a row
 _LONGEST_ROLE: Final = 30  # the same

@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from .client import client_for
-from .durations import spoken
-from .errors import KeyfactorError, NoAnswerError
-from .keyfactor.settings import Settings
-from .models import InstanceSummary
+from ..durations import spoken
+from ..errors import KeyfactorError, NoAnswerError
+from ..keyfactor.client import client_for
+from ..keyfactor.models import InstanceSummary
+from ..keyfactor.settings import Settings
 from .poller import GATHER_SECONDS, Poller, Server
 from .restarts import find_successor
 from .schedule import TICK_SECONDS, Schedule

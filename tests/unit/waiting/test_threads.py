@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from kf_provider.keyfactor.settings import Settings
-from kf_provider.threads import REQUESTS_IN_FLIGHT, RequestThreads, threads_for
+from kf_provider.waiting.threads import REQUESTS_IN_FLIGHT, RequestThreads, threads_for
 
 
 def settings_for(username: str) -> Settings:

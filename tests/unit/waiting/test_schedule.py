@@ -4,15 +4,11 @@ The arithmetic of waiting.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kf_provider import schedule
-
-NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+from kf_provider.waiting import schedule
 
 
 @pytest.mark.parametrize(
@@ -85,30 +81,6 @@ def test_drawn_once() -> None:
     lots = iter([0.25, 0.5])
 
     assert schedule.Schedule(jitter=0.25, phase=1.0) == schedule.Schedule.drawn(lambda: next(lots))
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("0", 0.0),
-        ("120", 120.0),
-        (" 5 ", 5.0),
-        ("Tue, 24 Nov 2026 12:01:30 GMT", 90.0),
-        ("Tue, 24 Nov 2026 11:00:00 GMT", 0.0),
-        ("Tue, 24 Nov 2026 12:01:30 -0000", 90.0),
-        ("-3", None),
-        ("soon", None),
-        ("", None),
-        ("٣", None),
-        (None, None),
-    ],
-)
-def test_retry_after(header: str | None, seconds: float | None) -> None:
-    """
-    Both forms of RFC 9110 are read; what is neither is ignored.
-    """
-
-    assert seconds == schedule.retry_after_seconds(header, now=NOW)
 
 
 @given(waited=st.floats(0, 1e7))

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 
 from kf_provider.errors import NotFoundError
-from kf_provider.models import Instance, InstanceSummary
-from kf_provider.verdict import Outcome
-from kf_provider.verify import verify
+from kf_provider.keyfactor.models import Instance, InstanceSummary
+from kf_provider.waiting.verdict import Outcome
+from kf_provider.waiting.verify import verify
 from tests.virtual import ID, Script, ScriptedServer, instance
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
-from .errors import (
+from ..errors import (
     ForbiddenError,
     InstanceIdError,
     NotFoundError,
@@ -29,9 +29,8 @@ from .errors import (
     UnusableAnswerError,
     status_meaning,
 )
-from .keyfactor.answers import Answer, Request, json_of, page_title
-from .keyfactor.auth import authenticated
-from .keyfactor.settings import Settings
+from .answers import Answer, Request, json_of, page_title
+from .auth import authenticated
 from .models import (
     ErrorBody,
     Instance,
@@ -40,6 +39,7 @@ from .models import (
     canonical_status,
     parse_instance_id,
 )
+from .settings import Settings
 from .transport import Transport
 
 RETRIES: Final = 2
@@ -111,13 +111,6 @@ class Client:
         self._transport = Transport(settings)
         self._credentials = settings.credential_kind.credentials(settings)
 
-    @property
-    def server(self) -> str:
-        """
-        The server's address with the API path, without credentials.
-        """
-        return self.settings.server
-
     def get_workflow_instance(
         self,
         instance_id: str | uuid.UUID | None = None,
@@ -139,10 +132,10 @@ class Client:
         wanted = parse_instance_id(instance_id)
         what = f"workflow instance {wanted}"
         answer = self._get(f"{_INSTANCES}/{wanted}", what=what, timeout=timeout, retries=retries)
-        instance = self._parsed(Instance, json_of(answer, self.server), what)
+        instance = self._parsed(Instance, json_of(answer, self.settings.server), what)
         if instance.instance_id != wanted:
             raise UnusableAnswerError(
-                f"{self.server} answered with workflow instance {instance.instance_id} when asked for {wanted}"
+                f"{self.settings.server} answered with workflow instance {instance.instance_id} when asked for {wanted}"
             )
         return instance
 
@@ -199,7 +192,7 @@ class Client:
             if refused.is_transient or isinstance(refused, UnauthorizedError | ForbiddenError):
                 raise
             answer = ask()
-        return self._parsed(WorkflowDefinition, json_of(answer, self.server), what)
+        return self._parsed(WorkflowDefinition, json_of(answer, self.settings.server), what)
 
     def close(self) -> None:
         """
@@ -221,13 +214,13 @@ class Client:
         ids = [row.instance_id for row in rows if row.reference_id == reference_id]
         if not ids:
             raise NotFoundError(
-                f"no workflow instance with reference id {reference_id} was found on {self.server}; check the number,"
-                f" and that {self.settings.identity} may list workflow instances",
+                f"no workflow instance with reference id {reference_id} was found on {self.settings.server}; check the"
+                f" number, and that {self.settings.identity} may list workflow instances",
                 status_code=404,
             )
         if len(ids) > 1:
             raise RequestError(
-                f"{len(ids)} workflow instances on {self.server} have the reference id {reference_id}:"
+                f"{len(ids)} workflow instances on {self.settings.server} have the reference id {reference_id}:"
                 f" pass the id of one, {', '.join(ids[:5])}"
             )
         return ids[0]
@@ -252,7 +245,9 @@ class Client:
         """
         The status as this server has it: the numbers that `status_names` gives to the word, else as it is.
         """
-        word = canonical_status(str(status))
+        if not isinstance(status, str):
+            return [status]
+        word = canonical_status(status)
         numbers = [number for number, name in self.settings.status_names.items() if name == word]
         return [*numbers] or [int(word) if word.isdecimal() else word]
 
@@ -263,9 +258,9 @@ class Client:
             if search:
                 parameters["QueryString"] = search
             answer = self._get(_INSTANCES, parameters, what=_THE_LIST, timeout=timeout, retries=retries)
-            rows = json_of(answer, self.server)
+            rows = json_of(answer, self.settings.server)
             if not isinstance(rows, list):
-                raise UnusableAnswerError(f"{self.server} answered with something other than {_THE_LIST}")
+                raise UnusableAnswerError(f"{self.settings.server} answered with something other than {_THE_LIST}")
             yield [self._parsed(InstanceSummary, row, _THE_LIST) for row in rows]
             received += len(rows)
             total = answer.headers.get("x-total-count", "").strip()
@@ -303,28 +298,30 @@ class Client:
         except ValidationError as invalid:
             # Without the cause: pydantic's text is about our classes. Places only, the values may be secret.
             places = ", ".join(sorted({_place(error["loc"]) or "all of it" for error in invalid.errors()}))
-            raise UnusableAnswerError(f"{self.server} answered with {what} in an unknown form: {places}") from None
+            raise UnusableAnswerError(
+                f"{self.settings.server} answered with {what} in an unknown form: {places}"
+            ) from None
 
     def _refusal(self, answer: Answer, what: str, permission: str) -> StatusError:
         code, message, words = self._said(answer)
         said = ": ".join(part for part in (code, message or words) if part)
         status = f"{answer.status_code}{f', {said}' if said else ''}"
         error, is_transient = status_meaning(answer.status_code)
-        text = f"{self.server} refused to give {what} ({status})"
+        text = f"{self.settings.server} refused to give {what} ({status})"
         if error is UnauthorizedError:
             text = (
-                f"{self.server} does not accept the credentials of {self.settings.identity} ({status}); check them, and"
-                " that this user may use the API"
+                f"{self.settings.server} does not accept the credentials of {self.settings.identity} ({status}); check"
+                " them, and that this user may use the API"
             )
         elif error is ForbiddenError:
-            text = f"{self.settings.identity} may not read {what} on {self.server} ({status}); {permission}"
+            text = f"{self.settings.identity} may not read {what} on {self.settings.server} ({status}); {permission}"
         elif error is NotFoundError:
             checks = f"check {'' if what == _THE_LIST else 'the id, '}that {self.settings.identity} may see it"
             if said and code is None:  # ASP.NET says "Message" as well, for a path that it does not know
                 checks += ", and the API path (keyfactor:apiPath): this may not be Keyfactor's own answer"
-            text = f"{what} was not found on {self.server}; {checks} ({status})"
+            text = f"{what} was not found on {self.settings.server}; {checks} ({status})"
         elif is_transient:
-            text = f"{self.server} cannot give {what} now ({status}); try again later"
+            text = f"{self.settings.server} cannot give {what} now ({status}); try again later"
         return error(
             text,
             status_code=answer.status_code,

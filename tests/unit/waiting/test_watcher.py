@@ -24,10 +24,10 @@ from kf_provider.errors import (
     UnauthorizedError,
     UnusableAnswerError,
 )
-from kf_provider.models import Instance, InstanceSummary, WorkflowDefinition
-from kf_provider.threads import RequestThreads
-from kf_provider.verdict import Verdict
-from kf_provider.watcher import Watcher
+from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
+from kf_provider.waiting.threads import RequestThreads
+from kf_provider.waiting.verdict import Verdict
+from kf_provider.waiting.watcher import Watcher
 from tests.virtual import ID, START, Fleet, Script, ScriptedServer, VirtualLoop, instance, new_watcher, unavailable
 
 NEW_ID = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"

@@ -23,7 +23,6 @@ import pytest
 import requests
 import urllib3
 
-from kf_provider.client import Client
 from kf_provider.errors import (
     KeyfactorError,
     NoAnswerError,
@@ -32,10 +31,12 @@ from kf_provider.errors import (
     UnavailableError,
     UnusableAnswerError,
 )
+from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.settings import load_settings
-from kf_provider.transport import LARGEST_BODY, Transport, translation
+from kf_provider.keyfactor.translation import translation
+from kf_provider.keyfactor.transport import LARGEST_BODY, Transport
 
-from .loopback import (
+from ..loopback import (
     CA,
     GOOD,
     ID,
@@ -468,7 +469,7 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch, server: Loopback) -> None:
     monkeypatch.setenv("HTTPS_PROXY", server.url)
     settings = load_settings(hostname="kf.example.com", access_token="canary-5be1")
     with Client(settings) as client, pytest.raises(NoAnswerError, match="the proxy of the environment"):
-        client.get_workflow_instance(ID)
+        client.get_workflow_instance(ID, retries=0)
 
     (request,) = server.seen
     assert ("CONNECT", "kf.example.com:443") == (request.method, request.path)

@@ -13,10 +13,10 @@ from functools import partial
 from itertools import islice
 from typing import Final, Protocol, Unpack
 
-from .client import Filters
-from .errors import ForbiddenError, KeyfactorError, RequestError
-from .keyfactor.settings import Settings
-from .models import Instance, InstanceSummary, Status, WorkflowDefinition
+from ..errors import ForbiddenError, KeyfactorError, RequestError
+from ..keyfactor.client import Filters
+from ..keyfactor.models import Instance, InstanceSummary, Status, WorkflowDefinition
+from ..keyfactor.settings import Settings
 from .threads import REQUESTS_IN_FLIGHT, RequestThreads
 
 GATHER_SECONDS: Final = 0.05

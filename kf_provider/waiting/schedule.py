@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 SHORTEST_INTERVAL: Final = 2.0
@@ -67,23 +65,3 @@ class Schedule:
 
     def _ticks(self, time: float) -> float:
         return (time - self.phase) / TICK_SECONDS
-
-
-def retry_after_seconds(header: str | None, *, now: datetime | None = None) -> float | None:
-    """
-    The seconds that a `Retry-After` header asks for, or None when it says nothing usable.
-
-    Both forms of RFC 9110, section 10.2.3: a number of seconds, or a date. A time in the past is 0.
-    """
-    if header is None:
-        return None
-    header = header.strip()
-    if header.isascii() and header.isdigit():
-        return float(header)
-    try:
-        when = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max((when - (now or datetime.now(UTC))).total_seconds(), 0.0)

@@ -1,0 +1,92 @@
+"""
+The one place where exceptions of requests, urllib3 and the operating system become ours.
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import urllib3
+from requests import exceptions as theirs
+
+from ..errors import NoAnswerError, RequestError, UnusableAnswerError
+from .deadline import DEADLINE
+
+LONGEST_CONNECT: Final = 10.0  # seconds
+
+
+@contextmanager
+def translated(server: str) -> Iterator[None]:
+    """
+    What is raised in the block is ours, and names the server.
+    """
+    try:
+        yield
+    except (theirs.RequestException, urllib3.exceptions.HTTPError, OSError) as foreign:
+        # A ValueError is about a URL or header, and quotes it, with what is secret in it.
+        raise translation(foreign, server) from (None if isinstance(foreign, ValueError) else foreign)
+
+
+# The first that fits: foreign classes, ours, whether it may pass, what to say.
+_TRANSLATIONS: Final[
+    tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[RequestError], bool, str], ...]
+] = (
+    (theirs.ConnectTimeout, NoAnswerError, True, "no connection in {time}"),
+    (theirs.Timeout, NoAnswerError, True, "no answer in {time}"),
+    (theirs.ProxyError, NoAnswerError, True, "the proxy of the environment does not let us through"),
+    (theirs.SSLError, NoAnswerError, True, "the TLS handshake failed"),
+    ((theirs.ConnectionError, theirs.RetryError), NoAnswerError, True, "no connection"),
+    (
+        (theirs.ChunkedEncodingError, theirs.StreamConsumedError, theirs.UnrewindableBodyError),
+        NoAnswerError,
+        True,
+        "the connection broke before the answer was complete",
+    ),
+    (theirs.ContentDecodingError, UnusableAnswerError, True, "the answer cannot be uncompressed"),
+    (theirs.InvalidJSONError, UnusableAnswerError, True, "the answer is not JSON"),
+    ((theirs.HTTPError, theirs.TooManyRedirects), UnusableAnswerError, False, "the answer has an odd status"),
+    (theirs.InvalidProxyURL, NoAnswerError, False, "the proxy of the environment is not a URL"),
+    (theirs.InvalidSchema, NoAnswerError, False, "the scheme, or that of the proxy, is not supported"),
+    (
+        (theirs.InvalidURL, theirs.MissingSchema, theirs.URLRequired),
+        NoAnswerError,
+        False,
+        "the address, or that of the proxy, is not a URL",
+    ),
+    (theirs.InvalidHeader, NoAnswerError, False, "a header cannot be sent"),
+    (Exception, NoAnswerError, True, "the request failed"),
+)
+
+
+def translation(foreign: Exception, server: str) -> RequestError:
+    """
+    Our exception for one of requests, urllib3 or the operating system. Quotes no URL and no header.
+    """
+    causes = list(_causes(foreign))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = getattr(cause, "verify_message", None) or "certificate verify failed"
+            return NoAnswerError(
+                f"the TLS certificate of {server} is not trusted ({reason}); give the CA that signed it as"
+                " keyfactor:caCert or KEYFACTOR_CA_CERT"
+            )
+    ours, is_transient, words = next(row[1:] for row in _TRANSLATIONS if isinstance(foreign, row[0]))
+    if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
+        words = words if "{time}" in words else "no answer in {time}"
+    elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
+        words = f"{words} ({system.strerror})"
+    allowed = min(DEADLINE.allowed, LONGEST_CONNECT if isinstance(foreign, theirs.ConnectTimeout) else math.inf)
+    time_allowed = "the time allowed" if math.isinf(allowed) else f"{max(round(allowed, 1), 0.1):g} s"
+    return ours(f"{server}: {words.replace('{time}', time_allowed)}", is_transient=is_transient)
+
+
+def _causes(error: object) -> Iterator[BaseException]:
+    # requests keeps what it wraps in `args`, urllib3 there or as the cause.
+    if isinstance(error, BaseException):
+        yield error
+        for inner in (*error.args, error.__cause__):
+            yield from _causes(inner)

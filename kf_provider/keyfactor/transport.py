@@ -1,0 +1,209 @@
+"""
+HTTP under our transport rules.
+
+https only, but for loopback; redirects are not followed; .netrc is not read; an explicit CA wins over the one in the
+environment; proxies come from there; an answer has a largest size and a last moment. Sends GET, and POST for a token.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import requests.utils
+import urllib3
+import urllib3.connection
+from requests.adapters import HTTPAdapter
+
+from ..errors import NoAnswerError, RedirectError, UnusableAnswerError
+from .addresses import is_loopback
+from .answers import Answer, Request
+from .deadline import DEADLINE, DeadlineSocket
+from .settings import Settings
+from .tls import tls_context
+from .translation import LONGEST_CONNECT, translated
+
+LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed
+_LARGEST_ERROR_BODY: Final = 64 * 1024  # bytes; the rest is not read
+_CHUNK: Final = 16 * 1024  # bytes; small, so that little is uncompressed before it is counted
+_PASSING: Final = frozenset({502, 503, 504})
+_RETRY_PAUSE: Final = 0.2  # seconds, doubled each time
+
+
+class Transport:
+    """
+    Sends requests. May be shared by threads.
+
+    One Session for all threads: what makes sharing one unsafe is cookies (refused here) and more hosts than the pool
+    remembers (here are two); urllib3's pools are made to be shared. psf/requests issue 1871.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._session = _Session()
+        # With trust_env, .netrc would replace our credentials, and REQUESTS_CA_BUNDLE our CA (psf/requests issue 3829).
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.update(
+            {"User-Agent": _user_agent(), "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+        )
+        adapter = _Adapter(tls_context(settings))
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """
+        All that this thread sends in the `with` block must be over after these seconds.
+        """
+        return DEADLINE.within(seconds)
+
+    def seconds_left(self) -> float:
+        """
+        The seconds until the request of this thread must be over.
+        """
+        return DEADLINE.left()
+
+    def repeated(self, attempt: Callable[[], Answer], *, retries: int) -> Answer:
+        """
+        What the attempt brings; made again after a connection error, a 502, 503 or 504, while time is left.
+        """
+        # urllib3's Retry would log a warning for each repetition, which a Pulumi program shows, and knows no deadline.
+        for number in range(retries):
+            pause = _RETRY_PAUSE * 2**number
+            try:
+                answer = attempt()
+            except NoAnswerError as failed:
+                if not failed.is_transient or pause >= DEADLINE.left():
+                    raise
+            else:
+                if answer.status_code not in _PASSING or pause >= DEADLINE.left():
+                    return answer
+            time.sleep(pause)
+        return attempt()
+
+    def send(self, request: Request) -> Answer:
+        """
+        Send a request once, as it is, whatever the status of the answer. Raises NoAnswerError, RedirectError, or
+        UnusableAnswerError for too large a body.
+        """
+        method, url, headers, form = request
+        with translated(_host(url)):
+            prepared = self._session.prepare_request(requests.Request(method, url, headers=headers, data=form))
+            timeout = DEADLINE.timeout()
+            # Credentials in plain http must not leave the machine, so a proxy is not asked for loopback.
+            proxies = {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
+            with self._session.send(
+                prepared,
+                proxies=proxies,
+                timeout=(min(timeout, LONGEST_CONNECT), timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                if 300 <= response.status_code < 400:
+                    raise _redirect(response)
+                return Answer(response.status_code, response.headers, _body(response))
+
+    def close(self) -> None:
+        """
+        Close the idle connections.
+        """
+        self._session.close()
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """
+        Nowhere. Even unfollowed, requests prepares the next request: it reads the whole body and trips over odd hosts.
+        """
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        timeout = self.sock.gettimeout()
+        self.sock = DeadlineSocket(fileno=self.sock.detach())
+        self.sock.settimeout(timeout)
+
+
+class _UnverifiedConnection(urllib3.connection.HTTPSConnection):
+    """
+    A connection under skip_verify, which its user has chosen: urllib3 does not warn that it is not verified.
+
+    The warning would be a diagnostic of every `pulumi up` and `preview`. A filter would be the whole process's, where
+    others may want it, and changing filters for a moment is not safe with threads.
+    """
+
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True  # urllib3 asks this for its warning alone
+
+
+class _Adapter(HTTPAdapter):
+    """
+    Uses our TLS context for everything: requests would add its own roots to an explicit CA.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_maxsize=64)  # more threads at once, and urllib3 logs a warning for each connection
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if pool.scheme == "http":
+            pool.ConnectionCls = _Connection
+        elif self._context.verify_mode == ssl.CERT_NONE:
+            pool.ConnectionCls = _UnverifiedConnection
+        return pool
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {"ssl_context": self._context}
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Leave it to the context.
+        """
+
+
+def _redirect(response: requests.Response) -> RedirectError:
+    try:
+        host = urlsplit(urljoin(response.url, response.headers["Location"])).hostname
+    except (KeyError, ValueError):
+        host = None
+    target = host if host and host.isprintable() else "nowhere"
+    return RedirectError(
+        f"{_host(response.url)} answered with a redirect ({response.status_code}) to {target}, which is not followed;"
+        " check the host name and the API path (keyfactor:apiPath)"
+    )
+
+
+def _body(response: requests.Response) -> bytes:
+    is_good = response.status_code == 200
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK):
+        body += chunk
+        if not is_good and len(body) > _LARGEST_ERROR_BODY:
+            break
+        if len(body) > LARGEST_BODY:
+            raise UnusableAnswerError(
+                f"{_host(response.url)} answered with more than {LARGEST_BODY // 1024 // 1024} MiB: it was not read"
+            )
+    return bytes(body)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _user_agent() -> str:
+    try:
+        return f"kf-provider/{version('kf-provider')} requests/{requests.__version__}"
+    except PackageNotFoundError:  # run from a source tree
+        return f"kf-provider requests/{requests.__version__}"

@@ -1,0 +1,3 @@
+"""
+Waiting for instances to be approved, without Pulumi and without HTTP.
+"""
