@@ -60,3 +60,31 @@ def test_function_after_the_gate(new_stack: NewStack, server: Sandbox) -> None:
 
     assert run.code == 0, run
     assert stack.outputs == {"before": "Suspended", "after": "Complete"}
+
+
+def test_one_token_for_one_identity(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    A function, a gate that waits and follows, and a read share one token in each process: the program's and the
+    plugin's.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(id_)
+    stack = new_stack(
+        f"""
+        pulumi.export("status", kf.get_workflow_instance("{id_}").status)
+        kf.WorkflowApproval("web", "{id_}")
+        kf.WorkflowInstance("read", "{id_}")
+        """,
+        {
+            "KEYFACTOR_HOSTNAME": server.url,
+            "KEYFACTOR_AUTH_CLIENT_ID": server.client_id,
+            "KEYFACTOR_AUTH_CLIENT_SECRET": server.client_secret,
+            "KEYFACTOR_AUTH_TOKEN_URL": server.token_url,
+        },
+    )
+
+    run = stack.up()
+
+    assert run.code == 0, run
+    methods = Counter(record.method for record in server.journal())
+    assert methods == {"POST": 2, "GET": 4}

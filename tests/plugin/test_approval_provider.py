@@ -5,6 +5,8 @@ What the provider of ApprovalRecord answers to the engine.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import grpc
@@ -258,3 +260,26 @@ def test_delete_needs_nothing(plugin: Plugin) -> None:
     Deleting the record sends nothing and needs no settings.
     """
     plugin.delete(ID, {"instance_id": ID})
+
+
+def test_an_unchanged_stack_needs_no_http() -> None:
+    """
+    Until a server must be asked, the plugin imports neither requests nor pydantic.
+    """
+    program = """
+import sys
+from pulumi.dynamic import Config, ConfigureRequest
+from kf_provider.approval import ApprovalRecordProvider
+
+provider = ApprovalRecordProvider()
+provider.configure(ConfigureRequest(Config({}, "project")))
+inputs = {"instance_id": "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94", "expect": {"title": "t"}}
+assert not provider.check(inputs, dict(inputs)).failures
+assert not provider.diff("id", inputs, inputs).changes
+provider.read("id", inputs)
+provider.delete("id", inputs)
+print(sorted({"requests", "urllib3", "pydantic"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
+
+    assert "[]" == done.stdout.strip()
