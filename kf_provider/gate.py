@@ -15,9 +15,9 @@ from uuid import UUID
 import pulumi
 import pulumi.runtime
 from pulumi.dynamic import Resource
-from pulumi.output import contains_unknowns
+from pulumi.output import UNKNOWN, contains_unknowns
 
-from .approval import ApprovalRecordProvider, changes
+from .approval import ApprovalRecordProvider, changes, without_ids
 from .durations import duration_seconds, spoken
 from .ending import ending
 from .errors import InstanceIdError, KeyfactorError
@@ -31,6 +31,19 @@ from .waiting.watcher import watcher_for
 TYPE: Final = "keyfactor:index:WorkflowApproval"
 RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"
 
+# What the record is registered with: what identifies the approval, and what the provider's check judges.
+_INPUTS: Final = (
+    "instance_id",
+    "expect",
+    "server",
+    "follow_restarts",
+    "is_secret",
+    "approved_instance_id",
+    "lineage",
+    "problem",
+    "outcome",
+)
+
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
 PREVIEW_TIMEOUT_SECONDS: Final = 10.0
 
@@ -43,8 +56,8 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
     __annotations__ = {**Evidence.__annotations__}  # the SDK types outputs by the class's own alone
 
     def __init__(self, name: str, decision: pulumi.Output[dict[str, Any]], *, opts: pulumi.ResourceOptions) -> None:
-        decided = {key: decision[key] for key in ("instance_id", "expect", "follow_restarts", "problem")}
-        super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(Evidence.__annotations__), **decided}, opts)
+        inputs = {key: decision[key] for key in _INPUTS}
+        super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(Evidence.__annotations__), **inputs}, opts)
         self._registered_urn = self.urn
         if not is_mocked():
             self._guard(name, decision)
@@ -58,37 +71,50 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
 
     def _guard(self, name: str, decision: pulumi.Output[dict[str, Any]]) -> None:
         """
-        Let dependents go on only when this run's record is the one that the program asks for.
+        Let nobody use the record but in a run whose record is the one that the program asks for.
 
-        `--target` and `--exclude` leave the record out of a run, and `ignore_changes` keeps an old one. The SDK awaits
-        the URN of whatever a resource depends on, so the guard stands there: it needs no second row in the CLI's table.
+        `--target` and `--exclude` leave the record out of a run, and `ignore_changes` keeps an old one. The guard
+        stands before each output, and before the URN, which the SDK awaits for whatever depends on a resource: so it
+        needs no second row in the CLI's table.
         """
-        urn = self._registered_urn
-        recorded = pulumi.Output.all(status=self.status, instance_id=self.instance_id, expect=self.expect)
+        recorded = {key: getattr(self, key) for key in ("status", "instance_id", "expect", "server")}
 
-        def guard(wanted: Any) -> pulumi.Output[str]:
-            if pulumi.runtime.is_dry_run() or (not contains_unknowns(wanted) and wanted["is_off"]):
-                return urn
-            return recorded.apply(lambda known: compare(known, wanted), run_with_unknowns=True)
-
-        def compare(known: Any, wanted: Any) -> pulumi.Output[str]:
-            if contains_unknowns(known) or contains_unknowns(wanted):
+        def compare(both: Any) -> bool:
+            if pulumi.runtime.is_dry_run():
+                return True  # nothing is recorded yet, and nothing is done
+            if contains_unknowns(both):
                 raise pulumi.RunError(
                     f"approval {name!r}: this run left its record out, so what depends on it was not touched; run "
-                    f"`pulumi up` without --target and --exclude, or add the record to them"
+                    f"`pulumi up` without --target and --exclude, or add the record to them (`destroy` and `refresh`: "
+                    f"run them without --run-program)"
                 )
-            if known["status"] is None or changes(known, wanted):
-                raise pulumi.RunError(
-                    f"approval {name!r}: the record in this stack is for {known['instance_id']}, not for "
-                    f"{wanted['instance_id']}{_expecting(known, wanted)}: it was left out of this run"
-                )
-            return urn
+            known, wanted = both["recorded"], both["wanted"]
+            if known["status"] is None or changes(known, wanted, former=wanted["former_servers"]):
+                raise pulumi.RunError(_left_out(name, known, wanted))
+            return True
 
-        self.__dict__["urn"] = decision.apply(guard, run_with_unknowns=True)
+        both: pulumi.Output[Any] = pulumi.Output.all(wanted=decision, recorded=recorded)
+        # Nothing of a secret id is in a truth value, and a secret URN would be none.
+        guard = pulumi.Output.unsecret(both.apply(compare, run_with_unknowns=True))
+        for output in ("urn", *Evidence.__annotations__):
+            self.__dict__[output] = _after(guard, getattr(self, output))
 
 
-def _expecting(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    return " with what is expected of it now" if recorded["instance_id"] == wanted["instance_id"] else ""
+def _after(guard: pulumi.Output[bool], value: pulumi.Output[Any]) -> pulumi.Output[Any]:
+    return guard.apply(lambda _: value)
+
+
+def _left_out(name: str, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """
+    Why the record in the stack is not the one that the program asks for.
+    """
+    text = f"the record in this stack is for {recorded['instance_id']}, not for {wanted['instance_id']}"
+    if recorded["instance_id"] == wanted["instance_id"]:
+        is_moved = changes(recorded, wanted, former=wanted["former_servers"]) == ["server"]
+        text += f" on {wanted['server']}" if is_moved else " with what is expected of it now"
+    if wanted["is_secret"]:
+        text = "the record in this stack is for another approval"
+    return f"approval {name!r}: {text}: it was left out of this run"
 
 
 class WorkflowApproval(pulumi.ComponentResource, Evidence):
@@ -128,14 +154,9 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         :param expect: what the approved instance must be, by dotted path: `{"current_state_data.Subject": "CN=..."}`
         :param follow_restarts: go on with the one successor of an instance that was restarted in Keyfactor
         :param wait: False makes a pending instance a problem at once
-        :param opts: `provider` chooses another server; `protect` is refused, because a record must be replaceable
+        :param opts: `provider` chooses another server
         """
         opts = opts or pulumi.ResourceOptions()
-        if opts.protect:
-            raise ValueError(
-                f"WorkflowApproval {name!r}: protect is refused, a new approval replaces the record of the old one; "
-                f"protect what depends on it"
-            )
         if instance_id is None or isinstance(instance_id, str | int | UUID):
             instance_id = parse_instance_id(instance_id)
         if timeout is None and opts.custom_timeouts is not None:
@@ -144,7 +165,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         self._expect = _checked_expectations(name, expect or {})
         self._follow_restarts = follow_restarts
         self._wait = wait
-        self._is_built = False
+        self._is_built = self._hides_id = False
         super().__init__(
             TYPE,
             name,
@@ -157,8 +178,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         self._id_output = pulumi.Output.from_input(instance_id)
         known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.all(instance_id=self._id_output, expect=self._expect)
         decision: pulumi.Output[dict[str, Any]] = known.apply(self._decide)
-        # A protected parent must not keep a new approval from replacing the record.
-        self._record = ApprovalRecord(name, decision, opts=pulumi.ResourceOptions(parent=self, protect=False))
+        self._record = ApprovalRecord(name, decision, opts=pulumi.ResourceOptions(parent=self))
         self._is_built = True
         for output in Evidence.__annotations__:
             self.__dict__[output] = getattr(self._record, output)
@@ -179,70 +199,78 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
 
     async def _decide(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """
-        What the record is registered with: the id, and the problem that the provider's check is to judge.
+        What the record is registered with: what is to be approved, and the problem that the provider's check judges.
         """
         decision = {
+            **dict.fromkeys(_INPUTS),
             "instance_id": known["instance_id"],
             "expect": dict(known["expect"]),
             "follow_restarts": self._follow_restarts or None,
-            "problem": None,
-            "is_off": False,
+            "former_servers": (),
         }
         if is_mocked():
             return decision
+        self._hides_id = await self._id_output.is_secret()
         try:
             decision["instance_id"] = parse_instance_id(known["instance_id"])
             settings = await resolve_settings(self._explicit_provider)
         except (InstanceIdError, KeyfactorError) as error:
-            decision["problem"] = str(error)
-            return decision
+            return decision | {"problem": self._shown(str(error)), "outcome": "settings"}
+        if self._hides_id:
+            # Outputs are secret where an input of the same name is.
+            made = UNKNOWN if pulumi.runtime.is_dry_run() else decision["instance_id"]
+            decision |= {"is_secret": True, "approved_instance_id": made, "lineage": [made]}
         if settings is None:  # the provider is not known in this preview
-            return decision
+            return decision | {"server": UNKNOWN}
+        decision |= {"server": settings.server, "former_servers": settings.former_servers}
         if settings.gates == "off":
-            decision["is_off"] = True
-            pulumi.log.warn(
-                "gates are off (keyfactor:gates, KEYFACTOR_GATES): nothing waits for this approval", resource=self
-            )
-            return decision
-        may_wait = settings.gates == "wait" and self._wait is not False
-        decision["problem"] = await self._watch(
-            decision["instance_id"], decision["expect"], settings, may_wait=may_wait
-        )
-        return decision
+            return decision | {"problem": _GATES_ARE_OFF, "outcome": "off"}
+        return decision | await self._watch(decision, settings)
 
-    async def _watch(
-        self, instance_id: str, expect: Mapping[str, Any], settings: Settings, *, may_wait: bool
-    ) -> str | None:
+    async def _watch(self, decision: Mapping[str, Any], settings: Settings) -> dict[str, str | None]:
         """
-        Wait as long as this run may, and say what is wrong; None when the instance is approved.
+        Wait as long as this run may, and say what is wrong; nothing when the instance is approved.
         """
         is_preview = pulumi.runtime.is_dry_run()
+        may_wait = settings.gates == "wait" and self._wait is not False
         timeout = self._timeout if may_wait and not is_preview else 0.0
         waiting = watcher_for(settings).wait(
-            instance_id,
+            decision["instance_id"],
             timeout=timeout,
-            expect=expect,
+            expect=decision["expect"],
             follow_restarts=self._follow_restarts,
             may_be_new=timeout > 0 and bool(await self._id_output.resources()),
             request_timeout=min(settings.request_timeout, PREVIEW_TIMEOUT_SECONDS) if is_preview else None,
             report=self._report,
         )
         verdict = await (self._ending.unless_ended(waiting) if self._ending else waiting)
-        if not verdict.is_pending:
-            return verdict.problem
-        if is_preview and may_wait:
+        if verdict.is_approved:
+            return {}
+        if verdict.is_pending and is_preview and may_wait:
             # Not ephemeral: the row is gone when the preview is over, and this is what there is to know.
             pulumi.log.info(f"{verdict.standing}; the update will wait", resource=self)
-            return None
-        if not may_wait:
-            return f"{verdict.text}, and this gate does not wait; run the update again when it is approved"
-        return (
-            f"{verdict.text} after {spoken(self._timeout)}; nothing was lost: run `pulumi up` again to go on waiting, "
-            f"or give the gate a longer timeout"
-        )
+            return {}
+        text = verdict.text
+        if verdict.is_pending and may_wait:
+            text += (
+                f" after {spoken(self._timeout)}; nothing was lost: run `pulumi up` again to go on waiting, or give "
+                f"the gate a longer timeout"
+            )
+        elif verdict.is_pending:
+            text += ", and this gate does not wait; run the update again when it is approved"
+        return {"problem": self._shown(text), "outcome": verdict.outcome}
 
     def _report(self, text: str) -> None:
-        pulumi.log.info(text, resource=self, ephemeral=True)
+        pulumi.log.info(self._shown(text), resource=self, ephemeral=True)
+
+    def _shown(self, text: str) -> str:
+        return without_ids(text, gate=f"gate {self.pulumi_resource_name!r}") if self._hides_id else text
+
+
+_GATES_ARE_OFF: Final = (
+    "gates are off (keyfactor:gates, KEYFACTOR_GATES), and this approval is not recorded: what depends on it is not "
+    "touched; run again with gates on"
+)
 
 
 def _checked_expectations(name: str, expect: Mapping[str, pulumi.Input[Any]]) -> dict[str, pulumi.Input[Any]]:

@@ -64,6 +64,22 @@ def pinned_address(hostname: str, api_path: str) -> str:
     return _url(scheme, host.rstrip("."), port, api_path)
 
 
+def pinned_url(address: str, default_path: str) -> str:
+    """
+    The pinned form of an address that has its path with it, or the default one.
+    """
+    value = checked_hostname(address)
+    path = urlsplit(value if "://" in value else f"https://{value}").path
+    return pinned_address(value, checked_api_path(path.strip("/") or default_path))
+
+
+def is_same_server(one: object, other: object) -> bool:
+    """
+    Whether two addresses in their pinned form are one: IIS does not tell paths apart by case.
+    """
+    return isinstance(one, str) and isinstance(other, str) and one.casefold() == other.casefold()
+
+
 def with_port(hostname: str, port: str) -> str:
     """
     The host name with this port, unless it has one.

@@ -5,7 +5,7 @@ The settings: which there are, of which types, and whether they are complete.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NoReturn, get_args
@@ -22,9 +22,11 @@ from .models import Status, canonical_status
 from .sources import (
     API_PATH,
     DEFAULT_API_PATH,
+    FORMER_SERVERS,
     HOSTNAME,
     PORT,
     Setting,
+    checked_servers,
     config_key,
     find_settings,
     is_unset,
@@ -137,6 +139,7 @@ class Settings(CredentialSettings, ServerSettings):
         Field(ge=0, allow_inf_nan=False),
         Setting("how long a waiting gate rides out a server that does not answer", "KEYFACTOR_OUTAGE_SECONDS"),
     ] = 600.0
+    former_servers: Annotated[tuple[str, ...], BeforeValidator(checked_servers), FORMER_SERVERS] = ()
     status_names: Annotated[
         Mapping[int, str],
         BeforeValidator(_status_names),
@@ -192,6 +195,7 @@ class SettingsInputs(CredentialInputs, total=False):
     request_timeout: Input[float | str | timedelta] | None
     gates: Input[str] | None
     outage_seconds: Input[float | str | timedelta] | None
+    former_servers: Input[str | Sequence[str]] | None
     status_names: Input[str | Mapping[int, str]] | None
 
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from ..errors import SettingsError
-from .addresses import checked_api_path, checked_hostname, pinned_address, with_port
+from .addresses import checked_api_path, checked_hostname, pinned_address, pinned_url, with_port
 
 T = TypeVar("T")
 
@@ -62,6 +63,10 @@ API_PATH: Final = Setting(
     "the path of the API on the server; `KeyfactorAPI` unless it was changed at its installation",
     "KEYFACTOR_API_PATH",
     "api_path",
+)
+FORMER_SERVERS: Final = Setting(
+    "addresses that this server had before, so that what was recorded there counts: a list, or text with commas",
+    "KEYFACTOR_FORMER_SERVERS",
 )
 DEFAULT_API_PATH: Final = "KeyfactorAPI"
 PORT: Final = Setting("", "KEYFACTOR_PORT", "port")  # in sources alone: it becomes a part of the host name
@@ -151,6 +156,40 @@ def server_address(config: Mapping[str, object] | None = None, /, **explicit: ob
         _checked("hostname", HOSTNAME, checked_hostname, found["hostname"]),
         _checked("api_path", API_PATH, checked_api_path, found["api_path"]),
     )
+
+
+def former_servers(config: Mapping[str, object] | None = None, /) -> tuple[str, ...]:
+    """
+    The addresses that the server had before, in their pinned form. Raises SettingsError.
+    """
+    found = find_settings({"former_servers": FORMER_SERVERS}, (), {}, config or {})
+    try:
+        return checked_servers(found.get("former_servers", ()))
+    except ValueError as odd:
+        raise SettingsError(f"{FORMER_SERVERS.ways('former_servers')} {odd}") from None
+
+
+def checked_servers(value: object) -> tuple[str, ...]:
+    """
+    A list of addresses, also as text with commas or JSON, in their pinned form. Raises ValueError.
+    """
+    return tuple(pinned_url(part, DEFAULT_API_PATH) for part in listed(value))
+
+
+def listed(value: object) -> list[str]:
+    """
+    The parts of a list, or of a text with commas or spaces between them, or of JSON. Raises ValueError.
+    """
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("is not JSON") from None
+    if isinstance(value, str):
+        return re.findall(r"[^,\s]+", value)
+    if not isinstance(value, Sequence) or not all(isinstance(part, str) for part in value):
+        raise ValueError("is not a list of texts")
+    return list(value)
 
 
 def _checked(field: str, setting: Setting, check: Callable[[str], str], value: object) -> str:

@@ -49,6 +49,10 @@ class Plugin:
         answer = self._stub.Create(provider_pb2.CreateRequest(properties=self._props(props)))
         return answer.id, self._plain(answer.properties)
 
+    def update(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._stub.Update(provider_pb2.UpdateRequest(id="x", olds=self._props(olds), news=self._props(news)))
+        return self._plain(answer.properties)
+
     def read(self, id_: str, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         answer = self._stub.Read(provider_pb2.ReadRequest(id=id_, properties=self._props(props)))
         return answer.id, self._plain(answer.properties)

@@ -13,8 +13,9 @@ import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from kf_provider.approval import ApprovalRecordProvider
+from kf_provider.approval import EXCUSED, ApprovalRecordProvider
 from kf_provider.sandbox import FaultKind, FaultRule, Sandbox
+from kf_provider.waiting.verdict import Outcome
 
 from .conftest import UNKNOWN, Plugin, config_of
 
@@ -46,31 +47,74 @@ def test_check_problem(plugin: Plugin) -> None:
     assert ({"instance_id": ID}, ["is Rejected"]) == (inputs, failures)
 
 
-def test_check_recorded(plugin: Plugin) -> None:
-    """
-    What was recorded as approved stays so, whatever became of the instance.
-    """
-    olds = {"instance_id": ID, "expect": {"title": "t"}}
+RECORDED = {"instance_id": ID, "expect": {"title": "t"}, "server": "https://kf.example.com/KeyfactorAPI"}
 
-    assert ({**olds}, []) == plugin.check(olds, {**olds, "problem": "not found"})
+
+@pytest.mark.parametrize("outcome", sorted(EXCUSED))
+def test_check_recorded(plugin: Plugin, outcome: str) -> None:
+    """
+    What only says that the instance cannot be seen, or is pending in an old answer, leaves a recorded approval.
+    """
+    assert ({**RECORDED}, []) == plugin.check(RECORDED, {**RECORDED, "problem": "not found", "outcome": outcome})
+
+
+@pytest.mark.parametrize("outcome", [*sorted({*Outcome} - {"approved"} - EXCUSED), None, "anything else"])
+def test_check_recorded_and_refused(plugin: Plugin, outcome: str | None) -> None:
+    """
+    What the server says of the instance is never dropped: a recorded Complete cannot become these.
+    """
+    assert ["is Rejected"] == plugin.check(RECORDED, {**RECORDED, "problem": "is Rejected", "outcome": outcome})[1]
 
 
 @pytest.mark.parametrize(
-    "news",
+    "changed",
     [
-        {"instance_id": OTHER_ID, "expect": {"title": "t"}},
-        {"instance_id": ID, "expect": {"title": "another"}},
-        {"instance_id": ID},
-        {"expect": {"title": "t"}},
+        {"instance_id": OTHER_ID},
+        {"instance_id": None},
+        {"expect": {"title": "another"}},
+        {"expect": None},
     ],
 )
-def test_check_recorded_for_another(plugin: Plugin, news: dict[str, Any]) -> None:
+def test_check_recorded_for_another(plugin: Plugin, changed: dict[str, Any]) -> None:
     """
     A record for another instance or another expectation excuses nothing.
     """
-    olds = {"instance_id": ID, "expect": {"title": "t"}}
+    news = {name: value for name, value in (RECORDED | changed).items() if value is not None}
 
-    assert ["no"] == plugin.check(olds, {**news, "problem": "no"})[1]
+    assert ["no"] == plugin.check(RECORDED, {**news, "problem": "no", "outcome": "not_found"})[1]
+
+
+def test_check_recorded_on_another_server(plugin: Plugin) -> None:
+    """
+    Nor does one of another server; the refusal says what to do when it is the same under a new name.
+    """
+    news = {
+        **RECORDED,
+        "server": "https://new.example.com/KeyfactorAPI",
+        "problem": "not found",
+        "outcome": "not_found",
+    }
+
+    (text,) = plugin.check(RECORDED, news)[1]
+
+    assert text == (
+        "not found; the approval was recorded on https://kf.example.com/KeyfactorAPI, and this run asks "
+        "https://new.example.com/KeyfactorAPI: if that is the same server under a new name, add the old one to "
+        "keyfactor:formerServers or KEYFACTOR_FORMER_SERVERS"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hostname", "is_refused"),
+    [("KF.example.com.", False), ("https://kf.example.com:443", False), ("new.example.com", True), ("", True)],
+)
+def test_check_the_server_of_the_plugin(plugin: Plugin, hostname: str, is_refused: bool) -> None:
+    """
+    The plugin must find the server that the program asks, in any spelling; no request is sent to see it.
+    """
+    plugin.configure(hostname=hostname)
+
+    assert is_refused == bool(plugin.check({}, RECORDED)[1])
 
 
 def test_check_without_ids_on_both_sides(plugin: Plugin) -> None:
@@ -92,23 +136,44 @@ def test_check_unknown(plugin: Plugin) -> None:
 
 
 @pytest.mark.parametrize(
-    ("news", "replaces"),
+    ("changed", "is_another"),
     [
-        ({"instance_id": ID}, []),
-        ({"instance_id": ID, "expect": {}}, []),
-        ({"instance_id": ID, "follow_restarts": True}, []),
-        ({"instance_id": OTHER_ID}, ["instance_id"]),
-        ({"instance_id": ID, "expect": {"title": "t"}}, ["expect"]),
-        ({"instance_id": UNKNOWN}, ["instance_id"]),
+        ({}, False),
+        ({"follow_restarts": True}, False),
+        ({"server": None}, False),
+        ({"server": "https://kf.example.com/keyfactorapi"}, False),
+        ({"server": "https://former.example.com/KeyfactorAPI"}, True),
+        ({"instance_id": OTHER_ID}, True),
+        ({"expect": {"title": "another"}}, True),
+        ({"instance_id": UNKNOWN}, True),
     ],
 )
-def test_diff(plugin: Plugin, news: dict[str, Any], replaces: list[str]) -> None:
+def test_diff(plugin: Plugin, changed: dict[str, Any], is_another: bool) -> None:
     """
-    Another instance or expectation replaces the record, and nothing else changes it.
+    Another instance, expectation or server is recorded in the same record, and nothing else changes it.
     """
-    outputs = {"instance_id": ID, "expect": {}, "status": "Complete", "title": "t"}
+    outputs = {**RECORDED, "status": "Complete", "title": "t"}
+    news = {name: value for name, value in (RECORDED | changed).items() if value is not None}
 
-    assert (bool(replaces), replaces) == plugin.diff(outputs, news)
+    assert (is_another, []) == plugin.diff(outputs, news)
+
+
+def test_diff_of_a_former_server(plugin: Plugin) -> None:
+    """
+    A record of a former address of the server is a record of the server.
+    """
+    plugin.configure(formerServers="https://kf.example.com/KeyfactorAPI, https://older.example.com")
+
+    assert (False, []) == plugin.diff(RECORDED, {**RECORDED, "server": "https://new.example.com/KeyfactorAPI"})
+
+
+def test_diff_of_a_record_without_a_server(plugin: Plugin) -> None:
+    """
+    A record from before servers were compared is judged by its evidence alone.
+    """
+    outputs = {name: value for name, value in RECORDED.items() if name != "server"}
+
+    assert (False, []) == plugin.diff(outputs, RECORDED)
 
 
 def test_create_records_evidence(connected: Plugin, server: Sandbox) -> None:
@@ -120,7 +185,7 @@ def test_create_records_evidence(connected: Plugin, server: Sandbox) -> None:
 
     record_id, record = connected.create({"instance_id": id_, "expect": {"status": "Complete"}})
 
-    assert record_id == id_
+    assert id_ not in record_id  # which Pulumi never hides
     assert {
         "approved_instance_id",
         "definition",
@@ -142,14 +207,13 @@ def test_create_records_evidence(connected: Plugin, server: Sandbox) -> None:
     assert "canary" not in json.dumps(record)
 
 
-@pytest.mark.parametrize("act", ["nothing", "deny", "stop", "fail"])
+@pytest.mark.parametrize("act", ["deny", "stop", "fail"])
 def test_create_refuses(connected: Plugin, server: Sandbox, act: str) -> None:
     """
     The program's word is not taken: what the server does not call Complete is not recorded.
     """
     id_ = server.start_enrollment(subject="CN=web.example.com")
-    if act != "nothing":
-        getattr(server, act)(id_)
+    getattr(server, act)(id_)
 
     with pytest.raises(grpc.RpcError, match=f"NotApprovedError: workflow instance {id_} is "):
         connected.create({"instance_id": id_})
@@ -189,7 +253,7 @@ def test_create_rides_out_what_passes(connected: Plugin, server: Sandbox) -> Non
     server.break_next(1, status=500)
     server.break_next(1, status=429, retry_after="1")
 
-    assert id_ == connected.create({"instance_id": id_})[0]
+    assert id_ == connected.create({"instance_id": id_})[1]["approved_instance_id"]
     assert [500, 429, 200] == [record.status for record in server.journal()]
 
 
@@ -237,6 +301,42 @@ def test_create_follows_a_restart(connected: Plugin, server: Sandbox) -> None:
     assert [id_, second, third] == record["lineage"]
 
 
+def test_update_records_the_new_evidence(connected: Plugin, server: Sandbox) -> None:
+    """
+    Another approval is verified as the first was, and its evidence takes the old one's place.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(id_)
+
+    record = connected.update({**RECORDED, "status": "Complete"}, {"instance_id": id_})
+
+    assert (id_, {}, "Complete") == (record["instance_id"], record.get("expect", {}), record["status"])
+
+
+def test_update_refuses(connected: Plugin, server: Sandbox) -> None:
+    """
+    What the server does not call Complete is not recorded by an update either.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.deny(id_)
+
+    with pytest.raises(grpc.RpcError, match=f"NotApprovedError: workflow instance {id_} is Rejected"):
+        connected.update(RECORDED, {"instance_id": id_})
+
+
+def test_a_secret_id_in_an_error(connected: Plugin, server: Sandbox) -> None:
+    """
+    The text of a refusal does not have the id where the program says that it is secret.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.deny(id_)
+
+    with pytest.raises(grpc.RpcError, match="the workflow instance of this gate is Rejected") as caught:
+        connected.create({"instance_id": id_, "is_secret": True})
+
+    assert id_ not in caught.value.details()
+
+
 def test_create_without_settings(plugin: Plugin) -> None:
     """
     Missing settings are named.
@@ -269,7 +369,7 @@ def test_an_unchanged_stack_needs_no_http() -> None:
     program = """
 import sys
 from pulumi.dynamic import Config, ConfigureRequest
-from kf_provider.approval import ApprovalRecordProvider
+from kf_provider.approval import EXCUSED, ApprovalRecordProvider
 
 provider = ApprovalRecordProvider()
 provider.configure(ConfigureRequest(Config({}, "project")))

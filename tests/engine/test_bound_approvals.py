@@ -1,0 +1,255 @@
+"""
+What an approval is bound to: the instance, what is expected of it, and the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+from .stack import Stack
+
+NewStack = Callable[..., Stack]
+
+PROGRAM = """
+    approval = kf.WorkflowApproval("web", "{0}", timeout="20s"{2})
+    pulumi.Stash("after", input="{1}", opts=pulumi.ResourceOptions(depends_on=[approval]))
+"""
+
+
+@pytest.fixture
+def other() -> Iterator[Sandbox]:
+    """Another server, which makes the same ids as the first."""
+    with Sandbox(seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def server() -> Iterator[Sandbox]:
+    with Sandbox(seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def id_(server: Sandbox, other: Sandbox) -> str:
+    """An instance that is approved on the first server, and pending on the other."""
+    made = server.start_enrollment(subject="CN=web.example.com")
+    assert made == other.start_enrollment(subject="CN=web.example.com")
+    server.approve(made)
+    return str(made)
+
+
+def record(stack: Stack) -> dict[str, Any]:
+    found = stack.resource("web", "ApprovalRecord")
+    assert found is not None
+    return found
+
+
+def value_of(stack: Stack) -> object:
+    found = stack.resource("after")
+    return found["inputs"]["input"] if found else None
+
+
+def moved(stack: Stack, id_: str, other: Sandbox, how: str) -> None:
+    """Let the same stack ask the other server."""
+    match how:
+        case "environment":
+            stack.environment |= other.environment()
+        case "configuration":
+            stack.config(hostname=other.url, username=other.username, password=other.password)
+        case "provider":
+            provider = f"""
+    provider = kf.Provider("p", hostname="{other.url}", username={other.username!r}, password={other.password!r})
+    """
+            stack.write(provider + PROGRAM.format(id_, "new", ", opts=pulumi.ResourceOptions(provider=provider)"))
+
+
+@pytest.mark.parametrize("how", ["environment", "configuration", "provider"])
+def test_another_server(new_stack: NewStack, server: Sandbox, other: Sandbox, id_: str, how: str) -> None:
+    """
+    An approval of one server opens no gate at another, however the stack moved there; the old evidence stays.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+    stack.write(PROGRAM.format(id_, "new", ""))
+    moved(stack, id_, other, how)
+    other.deny(id_)
+
+    for run in (stack.preview(), stack.up()):
+        assert run.code != 0, run
+        assert "is Rejected by an approver" in run.text
+        assert "Traceback" not in run.text
+    assert ("old", f"{server.url}/KeyfactorAPI") == (value_of(stack), record(stack)["outputs"]["server"])
+
+
+def test_approved_on_another_server(new_stack: NewStack, server: Sandbox, other: Sandbox, id_: str) -> None:
+    """
+    Approved there too, it is recorded anew, in the old record's place; the next update changes nothing.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+    before = record(stack)
+    other.approve(id_)
+    moved(stack, id_, other, "environment")
+
+    run = stack.up()
+
+    assert run.code == 0, run
+    after = record(stack)
+    assert (before["id"], f"{other.url}/KeyfactorAPI") == (after["id"], after["outputs"]["server"])
+    assert stack.up("--expect-no-changes").code == 0
+
+
+def test_a_server_under_a_new_name(new_stack: NewStack, server: Sandbox, other: Sandbox, id_: str) -> None:
+    """
+    A server that was renamed does not know the instance, says the refusal, and with its former address it need not.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+    other.purge(id_)
+    moved(stack, id_, other, "environment")
+
+    refused = stack.preview()
+    stack.environment["KEYFACTOR_FORMER_SERVERS"] = f"https://older.example.com, {server.url.upper()}/keyfactorapi/"
+    renamed = stack.up("--expect-no-changes")
+
+    assert refused.code != 0, refused
+    assert f"the approval was recorded on {server.url}/KeyfactorAPI" in refused.text
+    assert "add the old one to keyfactor:formerServers or KEYFACTOR_FORMER_SERVERS" in refused.text
+    assert renamed.code == 0, renamed
+
+
+@pytest.mark.parametrize("path", ["keyfactorapi", "KEYFACTORAPI/"])
+def test_another_spelling_of_the_server(new_stack: NewStack, server: Sandbox, id_: str, path: str) -> None:
+    """
+    Another spelling of the same address is the same server.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+
+    run = stack.up("--expect-no-changes", KEYFACTOR_API_PATH=path)
+
+    assert run.code == 0, run
+
+
+PROTECT_ALL = """
+    def protect(args):
+        options = pulumi.ResourceOptions(protect=True, retain_on_delete=True, delete_before_replace=True)
+        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, options))
+    pulumi.runtime.register_stack_transformation(protect)
+"""
+
+
+@pytest.mark.parametrize("protect", ["option", "transformation"])
+def test_the_next_approval_of_a_protected_gate(new_stack: NewStack, server: Sandbox, id_: str, protect: str) -> None:
+    """
+    The next approval is recorded in the old one's place, so `protect` keeps no gate shut.
+    """
+    new = server.start_enrollment(subject="CN=new.example.com")
+    server.approve(new)
+    prefix = PROTECT_ALL if protect == "transformation" else ""
+    option = "" if prefix else ", opts=pulumi.ResourceOptions(protect=True)"
+    stack = new_stack(prefix + PROGRAM.format(id_, "old", option), server.environment())
+    assert stack.up().code == 0
+    stack.write(prefix + PROGRAM.format(new, "new", option))
+
+    preview, run = stack.preview(), stack.up()
+
+    assert (0, 0) == (preview.code, run.code), run
+    assert ("new", new) == (value_of(stack), record(stack)["outputs"]["approved_instance_id"])
+    assert "ApprovalRecord web updated" in run.text
+    assert stack.up("--expect-no-changes").code == 0
+
+
+def test_a_refused_update_keeps_the_old_evidence(new_stack: NewStack, server: Sandbox, id_: str) -> None:
+    """
+    A new instance that is rejected leaves the old record as it was, and what depends on it untouched.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+    before = record(stack)
+    new = server.start_enrollment(subject="CN=new.example.com")
+    server.deny(new)
+    stack.write(PROGRAM.format(new, "new", ""))
+
+    run = stack.up()
+
+    assert run.code != 0, run
+    assert (before["outputs"], "old") == (record(stack)["outputs"], value_of(stack))
+
+
+def test_a_secret_id(new_stack: NewStack, server: Sandbox, id_: str) -> None:
+    """
+    A secret id is encrypted wherever the state has it, and in no text; nor are the outputs made from it plain.
+    """
+    program = f"""
+        id_ = pulumi.Output.secret("{id_}")
+        approval = kf.WorkflowApproval("web", id_, timeout="5s", follow_restarts=True)
+        pulumi.export("approved", approval.approved_instance_id)
+        pulumi.export("lineage", approval.lineage)
+        pulumi.export("status", approval.status)
+    """
+    stack = new_stack(program, server.environment())
+
+    preview, run, again = stack.preview(), stack.up(), stack.up("--expect-no-changes")
+
+    assert (0, 0, 0) == (preview.code, run.code, again.code), run
+    assert id_ not in stack.state_file.read_text()
+    assert id_ not in preview.text + run.text + again.text
+    assert "Complete" == stack.outputs["status"]
+
+
+@pytest.mark.parametrize("ending", ["deny", "time out"])
+def test_a_secret_id_in_texts(new_stack: NewStack, server: Sandbox, ending: str) -> None:
+    """
+    A text about an instance with a secret id names the gate instead.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    if ending == "deny":
+        server.deny(id_)
+    stack = new_stack(f'kf.WorkflowApproval("web", pulumi.Output.secret("{id_}"), timeout="1s")', server.environment())
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert "the workflow instance of gate 'web' is" in run.text
+    assert id_ not in run.text
+
+
+OWN_SETTINGS = """
+    import os
+    os.environ |= {0}
+"""
+
+
+def test_settings_that_the_program_made_itself(new_stack: NewStack, server: Sandbox, id_: str) -> None:
+    """
+    What a program puts into its own environment does not reach the plugin: that is one line, in preview already.
+    """
+    prefix = OWN_SETTINGS.format(json.dumps(server.environment()))
+    stack = new_stack(prefix + PROGRAM.format(id_, "new", ""))
+
+    preview, run = stack.preview(), stack.up()
+
+    for failed in (preview, run):
+        assert failed.code != 0
+        assert "the provider's own process knows no server: settings that a program makes for itself" in failed.text
+        assert "Traceback" not in failed.text
+
+
+def test_another_server_than_the_plugin_asks(new_stack: NewStack, server: Sandbox, other: Sandbox, id_: str) -> None:
+    """
+    Nor may the program ask another server than the plugin would.
+    """
+    prefix = OWN_SETTINGS.format(json.dumps(server.environment()))
+    stack = new_stack(prefix + PROGRAM.format(id_, "new", ""), other.environment())
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert f"the program asks {server.url}/KeyfactorAPI, but the provider's own process asks {other.url}" in run.text
