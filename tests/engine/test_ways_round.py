@@ -266,6 +266,45 @@ def test_an_output_waits(new_stack: NewStack, server: Sandbox, old: str, new: st
     refused(stack.up("--target", DEPENDENT), stack, old)
 
 
+@pytest.mark.parametrize("flags", [("--target", DEPENDENT), ("--exclude", RECORD)], ids=["target", "exclude"])
+def test_code_in_an_apply_waits(
+    new_stack: NewStack, server: Sandbox, old: str, new: str, flags: tuple[str, str]
+) -> None:
+    """
+    Code in an `apply` on an output of the gate does not run under the old approval.
+    """
+    use = """
+        approval = kf.WorkflowApproval("web", "{0}")
+        pulumi.Stash("after", input="{1}", opts=pulumi.ResourceOptions(depends_on=[approval]))
+        for output in (approval.approved_instance_id, approval.lineage, approval.expect, approval.server):
+            output.apply(lambda _: pulumi.log.info("acted for {1}"))
+    """
+    stack = new_stack(use.format(old, "old"), server.environment())
+    assert "acted for old" in stack.up().text
+    server.approve(new)
+    stack.write(use.format(new, "new"))
+
+    run = stack.up(*flags)
+
+    refused(run, stack, old)
+    assert "acted for new" not in run.text
+
+
+@pytest.mark.parametrize("command", ["refresh", "destroy"])
+def test_a_program_run_by_another_command(new_stack: NewStack, server: Sandbox, old: str, command: str) -> None:
+    """
+    `refresh` and `destroy` with `--run-program` and a gate that was never recorded end in a line that says what to do.
+    """
+    stack = new_stack(program(old, "old"), server.environment())
+    assert stack.up("--target", "urn:pulumi:test::gate::pulumi:pulumi:Stack::gate-test").code != 0
+
+    run = stack.run(command, "--yes", "--skip-preview", "--run-program")
+
+    assert run.code != 0
+    assert "`destroy` and `refresh`: run them without --run-program" in run.text
+    assert "Traceback" not in run.text
+
+
 def test_an_edited_state(new_stack: NewStack, server: Sandbox, old: str, new: str) -> None:
     """
     A record whose outputs were edited to another id is judged again.
