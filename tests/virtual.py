@@ -16,6 +16,7 @@ from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefi
 from kf_provider.keyfactor.settings import Settings
 from kf_provider.waiting.poller import Server
 from kf_provider.waiting.threads import RequestThreads
+from kf_provider.waiting.verdict import Verdict
 from kf_provider.waiting.watcher import Watcher
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -120,6 +121,19 @@ def new_watcher(
 ) -> Watcher:
     """A watcher that draws no lots and asks at once, unless told otherwise."""
     return Watcher(server, RequestThreads(start), random=random)
+
+
+def wait(server: ScriptedServer, **options: Any) -> Verdict:
+    """What a wait of its own for the server's instance comes to, an hour long unless told otherwise."""
+
+    async def run() -> Verdict:
+        watcher = new_watcher(server)
+        verdict = await watcher.wait(ID, **{"timeout": 3600.0, **options})
+        server.ended = asyncio.get_running_loop().time()
+        return verdict
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(run())
 
 
 class Fleet(ScriptedServer):

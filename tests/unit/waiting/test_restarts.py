@@ -1,5 +1,5 @@
 """
-Which instance a restart made.
+Which instance a restart made, and the wait that goes on with it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import pytest
 from kf_provider.errors import RestartError
 from kf_provider.keyfactor.models import InstanceSummary
 from kf_provider.waiting.restarts import successor
+from tests.virtual import ID, Script, ScriptedServer, instance, wait
 
 DEFINITION = "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
@@ -28,6 +29,7 @@ def row(number: int, *, start: int = 0, end: int = 0, status: str = "Suspended",
 
 
 OLD = row(1, end=10, status="CanceledForRestart")
+NEW_ID = row(2).instance_id
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,78 @@ def test_several_successors() -> None:
         successor(OLD, [row(2, start=11), row(3, start=12)])
 
     assert all(row(number).instance_id in str(caught.value) for number in (1, 2, 3))
+
+
+# Through a watcher.
+
+
+def restarted(server: ScriptedServer) -> Script:
+    return lambda _: (
+        instance("CanceledForRestart", minute=10) if server.asked[-1][1] == ID else instance("Complete", Id=NEW_ID)
+    )
+
+
+def test_follow_restarts() -> None:
+    """
+    The one successor of a restarted instance is waited for instead.
+    """
+    rows = [row(2, start=10), row(2, start=20, Id=ID), row(3, start=5)]
+    rows.append(row(4, start=20, Title="another"))
+    server = ScriptedServer(lambda _: instance("Running"), rows)
+    server.script = restarted(server)
+
+    verdict = wait(server, follow_restarts=True)
+
+    assert verdict.is_approved
+    assert verdict.instance is not None
+    assert verdict.instance.instance_id == NEW_ID
+
+
+def test_follow_restarts_none_yet() -> None:
+    """
+    Without a successor yet, the wait goes on.
+    """
+    server = ScriptedServer(lambda _: instance("CanceledForRestart"))
+
+    assert wait(server, follow_restarts=True, timeout=100.0).is_pending
+
+
+def test_follow_restarts_two_candidates() -> None:
+    """
+    Two candidates are a problem that lists them; nothing is guessed.
+    """
+    rows = [row(2, start=20), row(3, start=30)]
+    server = ScriptedServer(lambda _: instance("CanceledForRestart", minute=10), rows)
+
+    problem = wait(server, follow_restarts=True).problem
+
+    assert problem is not None
+    assert f"{NEW_ID}, {row(3).instance_id}" in problem
+
+
+def test_follow_restarts_of_restarts() -> None:
+    """
+    What began after a successor was restarted in its turn is that one's successor.
+    """
+    rows = [row(2, start=10, end=20, status="CanceledForRestart"), row(3, start=20)]
+    server = ScriptedServer(lambda _: instance("Running"), rows)
+    minutes = {ID: 10, NEW_ID: 20}
+    server.script = lambda _: (
+        instance("CanceledForRestart", minute=minutes[server.asked[-1][1]])
+        if server.asked[-1][1] in minutes
+        else instance("Complete")
+    )
+
+    verdict = wait(server, follow_restarts=True)
+
+    assert verdict.is_approved
+    assert [ID, NEW_ID, row(3).instance_id] == [id_ for _, id_ in server.asked]
+
+
+def test_restart_not_followed() -> None:
+    """
+    A restart is a problem unless it was asked to be followed.
+    """
+    server = ScriptedServer(lambda _: instance("CanceledForRestart"))
+
+    assert "follow_restarts=True" in (wait(server).problem or "")
