@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .loopback import Loopback, running
+from kf_provider.keyfactor.client import Client
+
+from .loopback import Loopback, client_for, running
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +28,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def server() -> Iterator[Loopback]:
     with running() as loopback:
         yield loopback
+
+
+@pytest.fixture
+def client(server: Loopback) -> Iterator[Client]:
+    with client_for(server) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ And a client for it.
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +59,27 @@ GOOD = Reply(INSTANCE)
 SAID = {"ErrorCode": "0xA0140002", "Message": "User 7 doesn't have the required permission"}
 
 Answer = Callable[[Seen], Reply]
+
+
+def raw(work: Callable[[socket.socket], None]) -> Reply:
+    """An answer that is whatever `work` does with the connection."""
+
+    def take_over(handler: BaseHTTPRequestHandler) -> None:
+        work(handler.connection)
+
+    return Reply(raw=take_over)
+
+
+def drip(prefix: bytes, drop: bytes) -> Callable[[socket.socket], None]:
+    """Sends a beginning, and then a drop of more twenty times a second, for five seconds."""
+
+    def work(connection: socket.socket) -> None:
+        connection.sendall(prefix)
+        for _ in range(100):
+            time.sleep(0.05)
+            connection.sendall(drop)
+
+    return work
 
 
 class Loopback:

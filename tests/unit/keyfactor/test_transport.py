@@ -4,19 +4,15 @@ HTTP under the transport rules, seen through a client.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import http.server
-import inspect
 import json
 import logging
 import socket
-import ssl
 import struct
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,17 +20,14 @@ import requests
 import urllib3
 
 from kf_provider.errors import (
-    KeyfactorError,
     NoAnswerError,
     RedirectError,
-    SettingsError,
     UnavailableError,
     UnusableAnswerError,
 )
 from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.settings import load_settings
-from kf_provider.keyfactor.translation import translation
-from kf_provider.keyfactor.transport import LARGEST_BODY, Transport
+from kf_provider.keyfactor.transport import LARGEST_BODY
 
 from ..loopback import (
     CA,
@@ -42,21 +35,15 @@ from ..loopback import (
     ID,
     INSTANCE,
     SAID,
-    STRANGER_CA,
     Loopback,
     Reply,
     client_for,
+    drip,
     failure,
+    raw,
     running,
     settings_for,
 )
-
-
-@pytest.fixture
-def client(server: Loopback) -> Iterator[Client]:
-    with client_for(server) as made:
-        yield made
-
 
 # Answers that are not read.
 
@@ -142,108 +129,6 @@ def test_badly_compressed(server: Loopback) -> None:
 
 
 # No answer.
-
-
-def raw(work: Callable[[socket.socket], None]) -> Reply:
-    def take_over(handler: http.server.BaseHTTPRequestHandler) -> None:
-        work(handler.connection)
-
-    return Reply(raw=take_over)
-
-
-def drip(prefix: bytes, drop: bytes) -> Callable[[socket.socket], None]:
-    def work(connection: socket.socket) -> None:
-        connection.sendall(prefix)
-        for _ in range(100):
-            time.sleep(0.05)
-            connection.sendall(drop)
-
-    return work
-
-
-def silence(connection: socket.socket) -> None:
-    connection.settimeout(5)
-    connection.recv(1)
-
-
-DRIPS = {
-    "nothing": silence,
-    "status line": drip(b"HTTP/1.1 200 ", b"x"),
-    "headers": drip(b"HTTP/1.1 200 OK\r\n", b"X-More: 1\r\n"),
-    "one header": drip(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
-    "body": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b" "),
-    "chunks": drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "chunk size": drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
-    "error body": drip(b"HTTP/1.1 503 Oh\r\nContent-Length: 1000\r\n\r\n", b" "),
-}
-
-
-@pytest.mark.parametrize("where", DRIPS)
-@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_deadline(where: str, tls: bool) -> None:
-    """
-    A server that never answers, or byte by byte, holds nobody longer than the time allowed.
-    """
-    with running(tls=tls) as server:
-        server.answers = [raw(DRIPS[where])]
-        with client_for(server, ca_cert=str(CA)) as client:
-            started = time.monotonic()
-            with pytest.raises(NoAnswerError, match=r"no answer in 0\.3 s") as caught:
-                client.get_workflow_instance(ID, timeout=0.3)
-
-    assert time.monotonic() - started < 1.3
-    assert caught.value.is_transient
-
-
-def test_deadline_of_the_settings(server: Loopback) -> None:
-    """
-    Without a timeout, the one of the settings counts.
-    """
-    server.answers = [raw(silence)]
-    with client_for(server, request_timeout=0.2) as client, pytest.raises(NoAnswerError, match=r"no answer in 0\.2 s"):
-        client.get_workflow_instance(ID)
-
-
-def test_deadline_of_the_connection() -> None:
-    """
-    A host that takes no connection, as behind a firewall that drops packets, is not said to have been asked.
-    """
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
-        for _ in range(4):
-            filler = waiting.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        settings = load_settings(hostname=f"http://127.0.0.1:{full.getsockname()[1]}", access_token="t")
-        with Client(settings) as client, pytest.raises(NoAnswerError) as caught:
-            client.get_workflow_instance(ID, timeout=0.3)
-
-    assert str(caught.value).endswith(": no connection in 0.3 s")
-    assert caught.value.is_transient
-
-
-def test_deadline_in_the_handshake() -> None:
-    """
-    A server that accepts and never shakes hands holds nobody either.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        settings = load_settings(hostname=f"https://127.0.0.1:{listening.getsockname()[1]}", access_token="t")
-        started = time.monotonic()
-        with Client(settings) as client, pytest.raises(NoAnswerError):
-            client.get_workflow_instance(ID, timeout=0.5)
-
-    assert time.monotonic() - started < 1.5
-
-
-def test_deadline_is_of_one_request(server: Loopback, client: Client) -> None:
-    """
-    A connection that is used again gets its own time, and a thread that timed out is not late for ever.
-    """
-    server.answers = [GOOD, raw(silence), GOOD]
-    client.get_workflow_instance(ID, timeout=5)
-    with pytest.raises(NoAnswerError):
-        client.get_workflow_instance(ID, timeout=0.2)
-
-    assert ID == client.get_workflow_instance(ID, timeout=5).instance_id
 
 
 def reset(connection: socket.socket) -> None:
@@ -342,73 +227,6 @@ def test_repetitions_are_silent(server: Loopback, caplog: pytest.LogCaptureFixtu
 # TLS, proxies, the environment.
 
 
-@pytest.mark.parametrize("given", [str(CA), CA.read_text()], ids=["path", "text"])
-def test_ca(tls_server: Loopback, given: str) -> None:
-    """
-    The CA is a PEM file or the text of one.
-    """
-    tls_server.answers = [GOOD]
-    with client_for(tls_server, ca_cert=given) as client:
-        assert ID == client.get_workflow_instance(ID).instance_id
-
-
-@pytest.mark.parametrize("more", [{}, {"ca_cert": str(STRANGER_CA)}])
-def test_untrusted(tls_server: Loopback, more: dict[str, object]) -> None:
-    """
-    A certificate of a CA that is not trusted is an error that does not pass, and says what to set.
-    """
-    caught = failure(tls_server, GOOD, retries=2, **more)
-
-    assert (NoAnswerError, False) == (type(caught), caught.is_transient)
-    assert "is not trusted" in str(caught)
-    assert "keyfactor:caCert" in str(caught)
-    assert [] == tls_server.seen
-
-
-def test_certificate_of_another(tls_server: Loopback) -> None:
-    """
-    A certificate for another host is not trusted either.
-    """
-    caught = failure(tls_server, GOOD, ca_cert=str(CA), hostname=f"https://localhost:{tls_server.port}")
-
-    assert "is not trusted" in str(caught)
-    assert not caught.is_transient
-
-
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_ca_of_the_environment(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback, variable: str) -> None:
-    """
-    Without a setting, the CA of the environment counts, as with requests.
-    """
-    monkeypatch.setenv(variable, str(CA))
-    tls_server.answers = [GOOD]
-    with client_for(tls_server) as client:
-        assert ID == client.get_workflow_instance(ID).instance_id
-
-
-def test_explicit_ca_wins(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback) -> None:
-    """
-    An explicit CA replaces the one of the environment, both ways.
-    """
-    tls_server.answers = [GOOD]
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(STRANGER_CA))
-    with client_for(tls_server, ca_cert=str(CA)) as client:
-        assert ID == client.get_workflow_instance(ID).instance_id
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CA))
-
-    assert "is not trusted" in str(failure(tls_server, GOOD, ca_cert=str(STRANGER_CA)))
-
-
-def test_skip_verify(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback) -> None:
-    """
-    With skip_verify any certificate will do, also when the environment names a CA.
-    """
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(STRANGER_CA))
-    tls_server.answers = [GOOD]
-    with client_for(tls_server, skip_verify=True, hostname=f"https://localhost:{tls_server.port}") as client:
-        assert ID == client.get_workflow_instance(ID).instance_id
-
-
 def test_skip_verify_is_silent(tls_server: Loopback) -> None:
     """
     urllib3's warning, which Pulumi would show on every run, is not raised for our session, and still is for others.
@@ -423,17 +241,6 @@ def test_skip_verify_is_silent(tls_server: Loopback) -> None:
 
     assert 0 == ours
     assert [urllib3.exceptions.InsecureRequestWarning] == [warning.category for warning in caught]
-
-
-@pytest.mark.parametrize("given", ["/nowhere/ca.pem", "-----BEGIN CERTIFICATE-----\nx", "", "a\x00b"])
-def test_ca_without_sense(tls_server: Loopback, tmp_path: Path, given: str) -> None:
-    """
-    A CA that cannot be read is a setting without sense.
-    """
-    empty = tmp_path / "empty.pem"
-    empty.touch()
-    with pytest.raises(SettingsError, match="keyfactor:caCert"):
-        client_for(tls_server, ca_cert=given or str(empty))
 
 
 def test_plain_server_behind_https(server: Loopback) -> None:
@@ -572,74 +379,3 @@ def test_connection_is_kept(server: Loopback, client: Client) -> None:
     client.get_workflow_instance(ID)
 
     assert 1 == len(set(ports))
-
-
-# The one translation point.
-
-FOREIGN = [
-    error
-    for module in (requests.exceptions, urllib3.exceptions)
-    for _, error in inspect.getmembers(module, inspect.isclass)
-    if issubclass(error, Exception) and not issubclass(error, Warning) and error.__module__ == module.__name__
-]
-
-
-@pytest.mark.parametrize("foreign", FOREIGN, ids=lambda error: f"{error.__module__}.{error.__name__}")
-def test_translation(foreign: type[Exception]) -> None:
-    """
-    Every exception of requests and urllib3 becomes one of ours, which quotes nothing of its text.
-    """
-    error = foreign.__new__(foreign, "canary-5be1")
-    error.args = ("canary-5be1",)
-    ours = translation(error, "https://kf.example.com")
-
-    assert isinstance(ours, KeyfactorError)
-    assert str(ours).startswith("https://kf.example.com: ")
-    assert "canary" not in str(ours)
-
-
-@pytest.mark.parametrize(
-    "foreign",
-    [error for error in FOREIGN if error.__module__ == "requests.exceptions"],
-    ids=lambda error: error.__name__,
-)
-def test_translation_is_no_fallback(foreign: type[Exception]) -> None:
-    """
-    Every exception of requests has words of its own, but for the base class.
-    """
-    error = foreign.__new__(foreign)
-
-    assert (foreign is requests.RequestException) == ("the request failed" in str(translation(error, "s")))
-
-
-def test_translation_of_the_system() -> None:
-    """
-    The system's reason is shown, however deep it is.
-    """
-    deep = requests.ConnectionError(
-        urllib3.exceptions.ProtocolError("Connection aborted.", ConnectionResetError(104, "Reset"))
-    )
-
-    assert "s: no connection (Reset)" == str(translation(deep, "s"))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "says"),
-    [(37.3562, "37.4 s"), (60.0, "60 s"), (59.97, "60 s"), (0.3, "0.3 s"), (0.04, "0.1 s"), (1e9, "86400 s")],
-)
-def test_translation_of_a_timeout(seconds: float, says: str) -> None:
-    """
-    The time allowed is told in tenths of a second, and is never none at all.
-    """
-    with Transport(load_settings(hostname="h", access_token="t")).within(seconds):
-        assert f"s: no answer in {says}" == str(translation(requests.Timeout(), "s"))
-
-
-def test_translation_of_a_certificate() -> None:
-    """
-    A certificate that is not trusted is found, however deep it is, and does not pass.
-    """
-    deep = requests.exceptions.SSLError(urllib3.exceptions.SSLError(ssl.SSLCertVerificationError(1, "expired")))
-
-    assert not translation(deep, "s").is_transient
-    assert translation(requests.exceptions.SSLError("EOF"), "s").is_transient
