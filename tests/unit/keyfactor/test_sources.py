@@ -105,15 +105,6 @@ def test_server_address(hostname: str, api_path: str | None, expected: str) -> N
     )
 
 
-def test_requests_keep_the_final_dot() -> None:
-    """
-    The final dot keeps a resolver from looking elsewhere: requests have it, the address that is recorded has not.
-    """
-    settings = load_settings(**{**BASIC, "hostname": "kf."})
-
-    assert ("https://kf./KeyfactorAPI", "https://kf/KeyfactorAPI") == (settings.base_url, settings.server)
-
-
 def test_server_address_by_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
     Each source is asked in the order of the settings; credentials, of whichever kind, make no difference.

@@ -72,13 +72,3 @@ def test_not_repeated(server: Loopback) -> None:
         client.get_workflow_instance(ID)
 
     assert 1 == len(server.seen)
-
-
-def test_quoted_secret_with_blanks(server: Loopback) -> None:
-    """
-    A secret that is echoed is concealed before the text is made one line, which would change it.
-    """
-    settings = load_settings(hostname=server.url, username="u", password="canary  5be1\tx")
-    server.answers = [Reply(b"refused:\n canary  5be1\tx", 401)]
-    with Client(settings) as client, pytest.raises(UnauthorizedError, match=r"401, refused: \[secret\]"):
-        client.get_workflow_instance(ID)
