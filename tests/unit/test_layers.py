@@ -1,5 +1,5 @@
 """
-Imports go downwards: the layers of the package, read from its source; and nothing imports a test.
+Imports go downwards: the layers of the package, read from its source; nothing imports a test, and each module has some.
 """
 
 import ast
@@ -54,6 +54,17 @@ RESERVED = {
     "urllib3": HTTP,
 }
 
+# Modules whose tests are not in the file of their name under tests/unit: where they are, and why.
+TESTED_ELSEWHERE = {
+    "__main__": "sandbox/test_cli.py",  # a process of its own; the sandbox is the only command
+    "cli.sandbox": "sandbox/test_cli.py",  # starts what the tests in that folder are about
+    "approval": "plugin/test_approval_provider.py",  # answers the engine, in the plugin process
+    "instance": "plugin/test_instance_provider.py",  # as above; its outputs are in engine/test_reading.py
+    "gate": "engine/test_gate.py",  # a component: the engine decides what runs after it
+    "ending": "engine/test_endings.py",  # how a program ends that an engine has started
+    "keyfactor.inputs": "unit/test_provider.py",  # types alone: mypy reads `is_checked` there
+}
+
 
 class Import(NamedTuple):
     """One import: its file, its line, and the absolute name that it asks for."""
@@ -93,6 +104,12 @@ def dotted(file: Path) -> str:
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
+def own_tests(file: Path) -> Path:
+    """The file of a module's tests, such as `tests/unit/keyfactor/test_settings.py`."""
+    name = file.parent.name if file.name == "__init__.py" else file.stem
+    return ROOT / "tests" / "unit" / file.parent.relative_to(PACKAGE) / f"test_{name}.py"
+
+
 def place(module: str) -> str:
     """Where a module stands in the layers: under its own name, or with all of its package."""
     package = module.rpartition(".")[0]
@@ -113,6 +130,19 @@ def test_every_module_has_its_place() -> None:
     placed = RANK.keys() | ENTRANCES
 
     assert not {place(dotted(file)) for file in modules()} - placed
+
+
+def test_every_module_has_its_tests() -> None:
+    """
+    The tests of a module are in the file of its name, in the folder that mirrors its own; those of an `__init__` in
+    the file of its package's name. What has no code needs none, and the list of exceptions is as short as it can be.
+    """
+    with_code = [file for file in modules() if len(ast.parse(file.read_text()).body) > 1]
+    mirrored = {dotted(file): own_tests(file) for file in with_code}
+    elsewhere = {module: ROOT / "tests" / path for module, path in TESTED_ELSEWHERE.items()}
+
+    assert not {module for module, tests in (mirrored | elsewhere).items() if not tests.exists()}
+    assert not {module for module in elsewhere if module not in mirrored or mirrored[module].exists()}
 
 
 @pytest.mark.parametrize("file", modules(), ids=dotted)
