@@ -8,14 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import PROJECT, ROOT, Stack, cli_environment
+from .stack import PROJECT, ROOT, NewStack, Stack, cli_environment
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def template(cli_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def new_stack(cli_folder: Path, template: Path, tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+def new_stack(cli_folder: Path, template: Path, tmp_path: Path) -> Iterator[NewStack]:
     """Make a stack of a program and an environment."""
     count = 0
 

@@ -162,6 +162,9 @@ class Stack:
         return [json.loads(line) for line in text.splitlines()]
 
 
+NewStack = Callable[..., Stack]  # of a program and an environment
+
+
 def wait_until(is_true: Callable[[], bool], *, within: float = 30.0, what: Callable[[], str] = lambda: "") -> None:
     deadline = time.monotonic() + within
     while not is_true():

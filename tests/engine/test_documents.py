@@ -9,16 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import ROOT, Stack
-
-NewStack = Callable[..., Stack]
+from .stack import ROOT, NewStack
 
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 PROGRAMS = [code for language, code in BLOCKS if language == "python"]

@@ -9,15 +9,12 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 
 from kf_provider.sandbox import Endpoint, Sandbox
 
-from .stack import Stack, wait_until
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack, Stack, wait_until
 
 GATE = """
     approval = kf.WorkflowApproval("web", "{0}")

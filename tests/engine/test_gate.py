@@ -5,15 +5,12 @@ The gate on the real engine: what happens to what depends on it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
 from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
 
-from .stack import Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack
 
 GONE = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 

@@ -5,15 +5,13 @@ Reading instances on the real engine: the functions, the resource, the explicit 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack
 
 GONE = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 

@@ -8,16 +8,14 @@ at seed 11, before the package was taken apart into rooms; frames of the program
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack, Stack
 
 RECORDED = Path(__file__).parent / "recorded" / "state-0.1.0.json"
 PROGRAM = """

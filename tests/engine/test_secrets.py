@@ -5,16 +5,13 @@ The secret audit: canaries of every kind, looked for in all that a run leaves be
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack, Stack
 
 STATE_DATA = "canary/in+state data"
 

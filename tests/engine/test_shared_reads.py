@@ -5,13 +5,10 @@ What many functions for few instances cost on the real engine.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack
 
 
 def test_many_functions_for_few_instances(new_stack: NewStack, server: Sandbox) -> None:

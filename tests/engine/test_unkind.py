@@ -5,15 +5,12 @@ A sample of the sandbox's fault seeds through the real CLI: whatever passes, no 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack
 
 SEEDS = 50 if os.environ.get("KF_FULL") else 8
 

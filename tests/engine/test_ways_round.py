@@ -4,15 +4,11 @@ The ways round the gate, each tried with an old approval on record: none updates
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import Run, Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack, Run, Stack
 
 DEPENDENT = "urn:pulumi:test::gate::pulumi:index:Stash::after"
 RECORD = "urn:pulumi:test::gate::keyfactor:index:WorkflowApproval$pulumi-python:dynamic/keyfactor:ApprovalRecord::web"

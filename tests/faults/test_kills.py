@@ -14,18 +14,15 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
-from tests.engine.stack import Stack, wait_until
+from tests.engine.stack import NewStack, Stack, wait_until
 
 from .conftest import IS_FULL
-
-NewStack = Callable[..., Stack]
 
 KILLS: Final = 50 if IS_FULL else 15
 LONGEST_UPDATE: Final = 5.0  # seconds; an update that nobody kills takes three or four

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,9 +24,8 @@ from kf_provider.sandbox.workflow import InstanceNotFoundError, WorkflowError
 from kf_provider.waiting.verdict import Verdict
 from tests.virtual import VirtualLoop, new_watcher
 
+from .conftest import IS_FULL
 from .keyfactor import Asked, Keyfactor
-
-IS_FULL: Final = bool(os.environ.get("KF_FULL"))
 
 FIRST_ANSWER_SECONDS: Final = 30.0
 OUTAGE_SECONDS: Final = 600.0
