@@ -383,13 +383,13 @@ def requests_are_few(gate: Gate, journal: list[RequestRecord]) -> None:
     """
     A gate alone asks for its instance as the schedule says, and again only for a fresh token.
     """
-    looks, waited = 2, 0.0
+    polls, waited = 2, 0.0
     while waited < gate.ended:
         waited += max(2.0, waited * 0.05)
-        looks += 1
+        polls += 1
     gets = [record for record in journal if record.endpoint is Endpoint.GET]
     renewed = [record for record in gets if record.status == 401]
-    assert len(gets) - len(renewed) <= looks + len(gate.lineage), f"{len(gets)} requests: {gate}"
+    assert len(gets) - len(renewed) <= polls + len(gate.lineage), f"{len(gets)} requests: {gate}"
 
 
 class Memory(logging.Handler):

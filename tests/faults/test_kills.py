@@ -106,11 +106,11 @@ def test_kill(new_stack: NewStack, server: Sandbox, seed: int) -> None:
     begun = time.monotonic()
     update = stack.start("up", "--yes", "--skip-preview")
     approved = False
-    first_look: float | None = None
+    first_poll: float | None = None
     while (now := time.monotonic()) < begun + moment and update.poll() is None:
-        if first_look is None and any(str(record.instance_id) == late for record in server.journal()):
-            first_look = now
-        if not approved and first_look is not None and now >= first_look + approved_after:
+        if first_poll is None and any(str(record.instance_id) == late for record in server.journal()):
+            first_poll = now
+        if not approved and first_poll is not None and now >= first_poll + approved_after:
             server.approve(late)
             approved = True
         time.sleep(0.02)
@@ -132,7 +132,7 @@ def test_kill(new_stack: NewStack, server: Sandbox, seed: int) -> None:
     assert recorded(state) <= ({done, late} if approved else {done})
     asked = server.journal()
     assert all(record.method == "GET" and record.endpoint in READS for record in asked)
-    # A list, the definition, of each gate a look and the one of its record; and one look more every two seconds.
+    # A list, the definition, of each gate a poll and the GET of its record; and one poll more every two seconds.
     assert len(asked) <= 6 + killed.seconds / 2
     pending = [entry["type"] for entry in state.get("pending_operations") or []]
     left_lock = bool(locks(stack))
@@ -169,7 +169,7 @@ def test_kill_while_an_approval_is_recorded(
     --clear-pending-creates.
     """
     done = server.start_enrollment(subject="CN=done.example.com", approvals=0)
-    server.add_fault(FaultRule(kind=FaultKind.SLOW_BODY, delay_seconds=0, times=1))  # the program's look
+    server.add_fault(FaultRule(kind=FaultKind.SLOW_BODY, delay_seconds=0, times=1))  # the program's poll
     server.add_fault(FaultRule(kind=FaultKind.HANG, times=1))  # the provider's own
     program = """
         approval = kf.WorkflowApproval("done", "{0}")

@@ -54,7 +54,7 @@ def test_what_has_not_changed_is_not_read(dialect: str) -> None:
     assert [True, *[False] * 59] == [verdict.is_approved for verdict in verdicts]
     gets = [asked for asked in server.log if asked.kind == "get"]
     assert 61 == len([asked for asked in gets if asked.begun < 590])
-    assert 61 + 59 == len(gets)  # the last looks
+    assert 61 + 59 == len(gets)  # the last polls
 
 
 def test_restart_is_followed_where_statuses_are_numbers() -> None:
@@ -149,7 +149,7 @@ def test_outage_after_a_restart() -> None:
     assert verdict.is_approved, verdict
 
 
-def test_outage_while_the_first_looks_are_on_their_way() -> None:
+def test_outage_while_the_first_polls_are_on_their_way() -> None:
     """
     What is down was there a moment ago: a server that has answered any wait of this run has its ten minutes.
     """

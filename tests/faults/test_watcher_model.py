@@ -29,11 +29,11 @@ from .keyfactor import Asked, Keyfactor
 
 FIRST_ANSWER_SECONDS: Final = 30.0
 OUTAGE_SECONDS: Final = 600.0
-ONE_LOOK_SECONDS: Final = 10.0
+ONE_POLL_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 60.0
 HAIR: Final = 0.01
 GETS_IN_FLIGHT: Final = 4  # and a list
-SHORTEST_GAP: Final = 1.85  # two seconds, less a hair: a look may begin a little late, and the next be on its tick
+SHORTEST_GAP: Final = 1.85  # two seconds, less a hair: a poll may begin a little late, and the next be on its tick
 REFUSED: Final = {"Rejected", "Failed"}
 
 
@@ -164,7 +164,7 @@ def why_refused(story: Story) -> str | None:
         return "outage"
     if not story.has_answered and wait.ended is not None:
         # Also without a failure: behind others in the queue, nothing may have been asked yet.
-        patience = min(FIRST_ANSWER_SECONDS, max(wait.timeout, ONE_LOOK_SECONDS))
+        patience = min(FIRST_ANSWER_SECONDS, max(wait.timeout, ONE_POLL_SECONDS))
         return "dead" if wait.ended - wait.started >= patience - HAIR else None
     return None
 
@@ -374,7 +374,7 @@ class Model(RuleBasedStateMachine):
     @property
     def slack(self) -> float:
         """
-        The requests that may follow a deadline: list, look, look and search, in a queue with those of other waits.
+        The requests that may follow a deadline: list, poll, poll and search, in a queue with those of other waits.
         """
         queue = 1 + len(self.waits) / GETS_IN_FLIGHT
         return 0.1 + 4 * queue * self.slowest
