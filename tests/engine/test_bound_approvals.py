@@ -5,16 +5,14 @@ What an approval is bound to: the instance, what is expected of it, and the serv
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import Stack
-
-NewStack = Callable[..., Stack]
+from .stack import NewStack, Stack
 
 PROGRAM = """
     approval = kf.WorkflowApproval("web", "{0}", timeout="20s"{2})

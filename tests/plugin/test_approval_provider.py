@@ -17,7 +17,7 @@ from kf_provider.approval import EXCUSED, ApprovalRecordProvider
 from kf_provider.sandbox import FaultKind, FaultRule, Sandbox
 from kf_provider.waiting.verdict import Outcome
 
-from .conftest import UNKNOWN, Plugin, config_of
+from .process import UNKNOWN, Plugin, config_of
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 OTHER_ID = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"

@@ -10,7 +10,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from kf_provider.instance import WorkflowInstanceProvider
 from kf_provider.sandbox import Sandbox
 
-from .conftest import Plugin, config_of
+from .process import Plugin, config_of
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 

@@ -1,0 +1,75 @@
+"""
+One plugin process as the engine speaks to it: over gRPC, in the engine's messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+from pulumi.dynamic import ResourceProvider
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+
+from kf_provider.sandbox import Sandbox
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine's wire writes an unknown value
+
+
+class Plugin:
+    """One plugin process, configured once, for one provider class."""
+
+    def __init__(self, stub: provider_pb2_grpc.ResourceProviderStub, provider: ResourceProvider) -> None:
+        self._stub = stub
+        self._pickle = serialize_provider(provider)
+
+    def configure(self, **config: str) -> None:
+        request = provider_pb2.ConfigureRequest(
+            args=struct({f"keyfactor:{key}": value for key, value in config.items()})
+        )
+        self._stub.Configure(request)
+
+    def check(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        answer = self._stub.Check(
+            provider_pb2.CheckRequest(olds=self._props(olds) if olds else struct({}), news=self._props(news))
+        )
+        return self._plain(answer.inputs), [f"{failure.property}{failure.reason}" for failure in answer.failures]
+
+    def diff(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[bool, list[str]]:
+        answer = self._stub.Diff(provider_pb2.DiffRequest(id="x", olds=self._props(olds), news=self._props(news)))
+        return answer.changes == provider_pb2.DiffResponse.DIFF_SOME, list(answer.replaces)
+
+    def create(self, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        answer = self._stub.Create(provider_pb2.CreateRequest(properties=self._props(props)))
+        return answer.id, self._plain(answer.properties)
+
+    def update(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._stub.Update(provider_pb2.UpdateRequest(id="x", olds=self._props(olds), news=self._props(news)))
+        return self._plain(answer.properties)
+
+    def read(self, id_: str, props: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        answer = self._stub.Read(provider_pb2.ReadRequest(id=id_, properties=self._props(props)))
+        return answer.id, self._plain(answer.properties)
+
+    def delete(self, id_: str, props: Mapping[str, Any]) -> None:
+        self._stub.Delete(provider_pb2.DeleteRequest(id=id_, properties=self._props(props)))
+
+    def _props(self, values: Mapping[str, Any]) -> struct_pb2.Struct:
+        return struct({**values, "__provider": self._pickle})
+
+    @staticmethod
+    def _plain(answer: struct_pb2.Struct) -> dict[str, Any]:
+        values: dict[str, Any] = json_format.MessageToDict(answer)
+        values.pop("__provider", None)
+        return values
+
+
+def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    message = struct_pb2.Struct()
+    message.update(dict(values))
+    return message
+
+
+def config_of(server: Sandbox) -> dict[str, str]:
+    return {"hostname": server.url, "username": server.username, "password": server.password}
