@@ -7,7 +7,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import fetch_token
+from .clients import fetch_token
 
 
 def ask(server: Sandbox, **kwargs: object) -> httpx.Response:

@@ -12,7 +12,7 @@ import pytest
 
 from kf_provider.sandbox import FaultKind, FaultRule, RetryAfter, Sandbox
 
-from .conftest import connect
+from .clients import connect
 
 
 @pytest.mark.parametrize("kind", [FaultKind.CLOSE, FaultKind.RESET])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Phase, Sandbox
 from kf_provider.sandbox.faults import Faults, Operation, unkind_rules
 
-from .conftest import connect
+from .clients import connect
 
 
 def test_break_next(server: Sandbox, client: httpx.Client) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox, Status
 
-from .conftest import connect
+from .clients import connect
 
 UNKNOWN = "3b1f0a3e-5f0a-4c0e-9d52-0d9f1c6f5a11"
 

@@ -7,7 +7,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import connect
+from .clients import connect
 
 
 @pytest.mark.parametrize("base", ["keyfactorapi", "KeyfactorApi", "KEYFACTORAPI"])

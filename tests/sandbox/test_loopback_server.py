@@ -9,7 +9,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import connect
+from .clients import connect
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", ""])

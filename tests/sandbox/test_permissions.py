@@ -9,7 +9,7 @@ import pytest
 
 from kf_provider.sandbox import Permission, Sandbox
 
-from .conftest import connect
+from .clients import connect
 
 READER = "KEYEXAMPLE\\reader"
 

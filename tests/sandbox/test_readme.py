@@ -103,7 +103,7 @@ def test_documented_paths(server: Sandbox) -> None:
     """
     Every path that the server knows is in the table.
     """
-    from .conftest import connect
+    from .clients import connect
 
     with connect(server) as client:
         paths = client.get("/Status/Endpoints").json()

@@ -8,7 +8,7 @@ import pytest
 
 from kf_provider.sandbox import InstanceNotFoundError, NotAwaitedError, Sandbox, WorkflowError, WrongStatusError
 
-from .conftest import connect
+from .clients import connect
 
 
 def status(server: Sandbox, instance_id: str) -> str:

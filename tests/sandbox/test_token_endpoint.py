@@ -6,7 +6,7 @@ import httpx
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import fetch_token
+from .clients import fetch_token
 
 
 def test_token_with_basic(server: Sandbox) -> None:

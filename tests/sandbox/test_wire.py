@@ -9,7 +9,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .conftest import connect
+from .clients import connect
 
 
 def read(dialect: str, **enrollment: Any) -> tuple[dict[str, Any], str]:
