@@ -224,6 +224,10 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             return decision | {"server": UNKNOWN}
         decision |= {"server": settings.server, "former_servers": settings.former_servers}
         if settings.gates == "off":
+            pulumi.log.warn(
+                "gates are off (keyfactor:gates, KEYFACTOR_GATES): nothing is asked, and what is recorded opens",
+                resource=self,
+            )
             return decision | {"problem": _GATES_ARE_OFF, "outcome": "off"}
         return decision | await self._watch(decision, settings)
 

@@ -366,7 +366,8 @@ def test_gates_off(new_stack: NewStack, server: Sandbox, pending: str, approved:
     stack.write(gate(unapproved))
     run = stack.up(KEYFACTOR_GATES="off")
     assert run.code != 0
-    assert f"workflow instance {unapproved} is not approved yet" in run.text
+    assert "gates are off (keyfactor:gates, KEYFACTOR_GATES), and this approval is not recorded" in run.text
+    assert asked == len(server.journal())
     record = stack.resource("web", "ApprovalRecord")
     assert record is not None
     assert approved == record["outputs"]["instance_id"]

@@ -96,7 +96,7 @@ def test_marker_says_how_the_sandbox_is_made(user: pytest.Pytester) -> None:
             assert keyfactor_sandbox.url.startswith("https://")
             assert keyfactor_sandbox.seed == 6
             instance_id = keyfactor_sandbox.start_enrollment()
-            assert kf.Client(kf.load_settings()).get_workflow_instance(instance_id).status == 1
+            assert kf.Client(kf.load_settings()).get_workflow_instance(instance_id).status == "1"
         """,
         passed=1,
     )
