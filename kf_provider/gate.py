@@ -214,8 +214,11 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         try:
             decision["instance_id"] = parse_instance_id(known["instance_id"])
             settings = await resolve_settings(self._explicit_provider)
-        except (InstanceIdError, KeyfactorError) as error:
-            return decision | {"problem": self._shown(str(error)), "outcome": "settings"}
+        except InstanceIdError as error:
+            text = "its secret instance id is not the id of a workflow instance" if self._hides_id else str(error)
+            return decision | {"problem": text, "outcome": "settings"}
+        except KeyfactorError as error:
+            return decision | {"problem": str(error), "outcome": "settings"}
         if self._hides_id:
             # Outputs are secret where an input of the same name is.
             made = UNKNOWN if pulumi.runtime.is_dry_run() else decision["instance_id"]

@@ -34,6 +34,7 @@ class Terms:
     may_be_new: bool = False
     request_timeout: float
     outage_seconds: float
+    first_answer_seconds: float = FIRST_ANSWER_SECONDS
 
 
 class Wait:
@@ -61,7 +62,8 @@ class Wait:
         """
         When a server that has answered nothing at all is taken for dead.
         """
-        return min(self.begun + FIRST_ANSWER_SECONDS, max(self.deadline, self.begun + SHORTEST_REQUEST_TIMEOUT))
+        within = self.terms.first_answer_seconds
+        return min(self.begun + within, max(self.deadline, self.begun + SHORTEST_REQUEST_TIMEOUT))
 
     def silence_left(self, now: float) -> float:
         """

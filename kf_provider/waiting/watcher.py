@@ -25,7 +25,7 @@ from .restarts import find_successor
 from .schedule import TICK_SECONDS, Schedule
 from .threads import RequestThreads, threads_for
 from .verdict import Outcome, Verdict, pending, waits_for_people
-from .wait import SHORTEST_REQUEST_TIMEOUT, Terms, Wait
+from .wait import FIRST_ANSWER_SECONDS, SHORTEST_REQUEST_TIMEOUT, Terms, Wait
 
 
 class Watcher:
@@ -55,6 +55,7 @@ class Watcher:
         follow_restarts: bool = False,
         may_be_new: bool = False,
         request_timeout: float | None = None,
+        first_answer_seconds: float = FIRST_ANSWER_SECONDS,
         report: Callable[[str], None] | None = None,
     ) -> Verdict:
         """
@@ -63,7 +64,8 @@ class Watcher:
         The last poll is at the deadline, not before it: an approval that arrives with it wins, and a timeout of 0 is
         one poll. `report` is called with where the wait stands, on a change and then on a heartbeat. `may_be_new` says
         that the instance may have been started just now, and that a server which does not know it yet is given time.
-        `request_timeout` is that of the settings unless given.
+        `request_timeout` is that of the settings unless given; `first_answer_seconds` is how long a server may be
+        silent that has answered nothing yet.
 
         Never raises for what the server says or fails to say: the verdict carries it.
         """
@@ -75,6 +77,7 @@ class Watcher:
             may_be_new=may_be_new,
             request_timeout=settings.request_timeout if request_timeout is None else request_timeout,
             outage_seconds=settings.outage_seconds,
+            first_answer_seconds=first_answer_seconds,
         )
         wait = Wait(instance_id, terms, begun=_now(), report=report)
         while True:

@@ -219,6 +219,19 @@ def test_a_secret_id_in_texts(new_stack: NewStack, server: Sandbox, ending: str)
     assert id_ not in run.text
 
 
+def test_a_secret_that_is_no_id(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    A secret that is not an id is not quoted.
+    """
+    stack = new_stack('kf.WorkflowApproval("web", pulumi.Output.secret("hunter2"))', server.environment())
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert "its secret instance id is not the id of a workflow instance" in run.text
+    assert "hunter2" not in run.text
+
+
 OWN_SETTINGS = """
     import os
     os.environ |= {0}

@@ -5,12 +5,12 @@ The record's own question, where no event loop runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from kf_provider.errors import NotFoundError
+from kf_provider.errors import NotFoundError, UnavailableError
 from kf_provider.keyfactor.models import Instance, InstanceSummary
-from kf_provider.waiting.verdict import Outcome
-from kf_provider.waiting.verify import verify
+from kf_provider.waiting.verdict import Outcome, failure, judge, pending
+from kf_provider.waiting.verify import PATIENCE_SECONDS, Patience, verify
 from tests.virtual import ID, Script, ScriptedServer, instance
 
 
@@ -48,7 +48,10 @@ def test_pending_is_no_approval() -> None:
     """
     answers = iter([instance("Suspended"), instance("Complete", minute=1)])
     late = verify(server_of(lambda _: next(answers)), ID, expect={}, follow_restarts=False)
-    never = verify(server_of(lambda _: instance("Suspended")), ID, expect={}, follow_restarts=False, timeout=0)
+    spent = Patience(iter([0.0, 0.0, 121.0, 121.0]).__next__)
+    spent.left()
+    spent.heard(pending(ID, None), begun=0.0)
+    never = verify(server_of(lambda _: instance("Suspended")), ID, expect={}, follow_restarts=False, patience=spent)
 
     assert late.is_approved
     assert "is not approved yet" in never.text
@@ -66,3 +69,43 @@ def test_follows_a_restart() -> None:
     verdict = verify(server, ID, expect={}, follow_restarts=True)
 
     assert (Outcome.APPROVED, (ID, new_id)) == (verdict.outcome, verdict.lineage)
+
+
+def test_a_server_that_asks_for_patience() -> None:
+    """
+    A 429 with `Retry-After`, just when many gates open, is kept to; the approval is recorded after it.
+    """
+    busy = UnavailableError("429", status_code=429, is_transient=True, retry_after=3.0)
+    answers: Iterator[Instance | Exception] = iter([busy, busy, instance("Complete")])
+    server = server_of(lambda _: next(answers))
+
+    verdict = verify(server, ID, expect={}, follow_restarts=False)
+
+    assert verdict.is_approved
+    assert all(2.9 < pause < 6 for pause in server.pauses)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_patience_is_shared() -> None:
+    """
+    All records of a process have two minutes together; a settled verdict gives the next ones two minutes again.
+    """
+    clock = Clock()
+    patience = Patience(clock)
+    unreachable = failure(UnavailableError("503", status_code=503))
+
+    assert PATIENCE_SECONDS == patience.left()
+    clock.now = 100.0
+    patience.heard(unreachable, begun=0.0)
+    assert 20.0 == patience.left()
+    clock.now = 500.0
+    patience.heard(unreachable, begun=100.0)
+    assert 0.0 == patience.left()
+    patience.heard(judge(instance("Complete")), begun=499.0)
+    assert PATIENCE_SECONDS == patience.left()
