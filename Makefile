@@ -21,11 +21,12 @@ endif
 FIND_CLI := cli=$$($(BIN)/python tools/pulumi/find.py) && export KF_PULUMI_BIN="$$cli" PATH="$$cli:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean freeze
+.PHONY: help demo test quick quick-unit quick-processes check bench clean freeze
 
 help:
 	@echo 'make demo    watch a real `pulumi up` wait for an approval (HOLD=1: you approve)'
 	@echo 'make test    all tests                                    (ARGS="tests/unit -k name": some)'
+	@echo 'make quick   those that need no CLI, no browser and no patience'
 	@echo 'make check   ruff, mypy --strict, the layer test'
 	@echo 'make bench   the figures of the README, measured on this machine'
 	@echo 'make freeze  write the installed versions into constraints.txt'
@@ -37,6 +38,17 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	@tools/browser.sh
 	@$(FIND_CLI) && exec $(BIN)/python -m pytest $(ARGS)
+
+# Two halves, one for each core: pytest runs one test at a time. Each shows what it has when it ends.
+quick: $(INSTALLED)
+	@echo 'make: in two halves, together a minute or so' >&2
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) quick-unit quick-processes
+
+quick-unit: $(INSTALLED)
+	@$(BIN)/python -m pytest -q -m 'not not_quick' tests/unit tests/faults
+
+quick-processes: $(INSTALLED)
+	@$(BIN)/python -m pytest -q -m 'not not_quick' tests/plugin tests/sandbox
 
 check: $(INSTALLED)
 	$(BIN)/python -m ruff check

@@ -5,11 +5,38 @@ What holds for every test.
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 # Else pytest shows the values of a failed assertion only in tests and conftests; named before the first import.
 pytest.register_assert_rewrite("tests.engine.stack", "tests.unit.loopback")
+
+ROOT: Final = Path(__file__).parents[1]
+
+# What `make quick` leaves out, and why: folders, files, and single tests by the beginning of their ids.
+NOT_QUICK: Final = {
+    "tests/engine": "the Pulumi CLI",
+    "tests/faults/test_fault_matrix.py": "minutes",
+    "tests/faults/test_kills.py": "the Pulumi CLI",
+    "tests/faults/test_watcher_model.py": "minutes",
+    "tests/plugin/test_approval_provider.py::test_create_refuses[nothing]": "waits until patience ends",
+    "tests/sandbox/test_other_clients.py": "Go, and clients that are installed",
+    "tests/sandbox/test_portal_browser.py": "a browser",
+    "tests/sandbox/test_portal_demo.py": "the Pulumi CLI and a browser",
+    "tests/sandbox/test_same_origin_browser.py": "a browser",
+    "tests/unit/waiting/test_watcher.py::test_many_waits_share_a_list[1000-": "a thousand waits",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is not quick; a place that is gone is an error, lest a test that moved makes `make quick` slow."""
+    if gone := [place for place in NOT_QUICK if not (ROOT / place.partition("::")[0]).exists()]:
+        raise pytest.UsageError(f"NOT_QUICK in tests/conftest.py names what is not there: {', '.join(gone)}")
+    for item in items:
+        if item.nodeid.startswith(tuple(NOT_QUICK)):
+            item.add_marker(pytest.mark.not_quick)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
