@@ -21,7 +21,6 @@ NOT_QUICK: Final = {
     "tests/faults/test_fault_matrix.py": "minutes",
     "tests/faults/test_kills.py": "the Pulumi CLI",
     "tests/faults/test_watcher_model.py": "minutes",
-    "tests/plugin/test_approval_provider.py::test_create_refuses[nothing]": "waits until patience ends",
     "tests/sandbox/test_other_clients.py": "Go, and clients that are installed",
     "tests/sandbox/test_portal_browser.py": "a browser",
     "tests/sandbox/test_portal_demo.py": "the Pulumi CLI and a browser",

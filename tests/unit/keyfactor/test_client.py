@@ -103,14 +103,19 @@ def test_get_another_instance(server: Loopback, client: Client) -> None:
 
 def test_only_get(server: Loopback, client: Client) -> None:
     """
-    Whatever is asked for, nothing but GET is sent.
+    Whatever is asked for, nothing but GET is sent; each method of a client that asks is tried here.
     """
-    server.answers = lambda request: Reply([INSTANCE] if request.query else INSTANCE)
-    client.get_workflow_instance(ID)
-    client.get_workflow_instance(reference_id=42)
-    client.list_workflow_instances(limit=1)
+    server.answers = lambda request: Reply([INSTANCE] if "PageReturned" in request.query else INSTANCE)
+    asked: dict[str, Callable[[], object]] = {
+        "get_workflow_instance": lambda: client.get_workflow_instance(reference_id=42),
+        "list_workflow_instances": lambda: client.list_workflow_instances(limit=1),
+        "get_workflow_definition": lambda: client.get_workflow_definition(ID),
+    }
+    for ask in asked.values():
+        ask()
 
     assert {"GET"} == {request.method for request in server.seen}
+    assert asked.keys() == {name for name in vars(Client) if not name.startswith("_")} - {"close"}
 
 
 # Lists.

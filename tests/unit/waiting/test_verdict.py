@@ -20,7 +20,7 @@ from kf_provider.errors import (
     UnavailableError,
     UnusableAnswerError,
 )
-from kf_provider.keyfactor.models import Instance
+from kf_provider.keyfactor.models import Instance, Status
 from kf_provider.waiting.verdict import Outcome, failure, judge, progress
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -134,6 +134,14 @@ def test_outcome(status: str | int | None, outcome: str) -> None:
     Each status has an outcome as data; nobody reads words out of the text.
     """
     assert Outcome(outcome) is judge(instance(Status=status)).outcome
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_has_a_meaning(status: Status) -> None:
+    """
+    None of Keyfactor's words is judged as one that nothing explains.
+    """
+    assert judge(instance(Status=status)).outcome is not Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize(
