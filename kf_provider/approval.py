@@ -29,6 +29,7 @@ from .errors import NotApprovedError, SettingsError
 from .keyfactor.addresses import is_same_server
 from .keyfactor.sources import former_servers, server_address
 from .results import Evidence
+from .sdk import show_our_errors_in_one_line
 
 # The outcomes of a wait that say nothing about the instance itself: what was recorded before stays approved.
 EXCUSED: Final = frozenset({"pending", "unknown", "not_found", "unreachable", "forbidden", "settings", "off"})
@@ -48,6 +49,7 @@ class ApprovalRecordProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         self._config = req.config  # read at need: delete and refresh must work without any settings
+        show_our_errors_in_one_line()
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """

@@ -12,13 +12,19 @@ import pulumi
 from pulumi.dynamic import Config, ConfigureRequest, ReadResult, Resource, ResourceProvider
 from pulumi.output import Unknown
 
-from .errors import InstanceIdError, KeyfactorError, NotFoundError
+from .errors import InstanceIdError, KeyfactorError
 from .keyfactor.client import client_for
 from .keyfactor.models import parse_instance_id
 from .provider import one_line, own_provider, plugin_settings
 from .results import Definition, Signal
+from .sdk import show_our_errors_in_one_line
 
 SECRET_OUTPUTS: Final = ("initial_data", "current_state_data")
+
+_OF_A_REFRESH: Final = (
+    "(a refresh that cannot read leaves the values in the state as they are; to `up` or `destroy` now, leave out"
+    " --refresh)"
+)
 
 # What the engine does not do for a resource that it only reads.
 _MEANINGLESS_OPTIONS: Final = (
@@ -49,25 +55,25 @@ class WorkflowInstanceProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         self._config = req.config
+        show_our_errors_in_one_line()
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """
-        The instance as it is now. A `problem` goes out as an output: an exception here would be shown as a traceback.
+        The instance as it is now. Raises a KeyfactorError, so that a refresh that cannot read leaves the state alone.
         """
         try:
-            client = client_for(plugin_settings(self._config))
-            fields = client.get_workflow_instance(id_).outputs()
-        except NotFoundError as error:
-            if props.get("instance_id"):
-                return ReadResult("", {})  # a refresh: the engine drops it from the state
-            return ReadResult(id_, {**props, "problem": str(error)})
-        except (KeyfactorError, ValueError) as error:
-            return ReadResult(id_, {**props, "problem": str(error)})
+            fields = client_for(plugin_settings(self._config)).get_workflow_instance(id_).outputs()
+        except KeyfactorError as error:
+            if props.get("instance_id"):  # what was read before: a refresh, also that of `up` and `destroy`
+                error.add_note(_OF_A_REFRESH)
+            raise
         if (keys := props.get("state_data_keys")) is not None:
             for name in SECRET_OUTPUTS:
                 fields[name] = keep_parts(fields[name], keys)
             fields["state_data_keys"] = keys
-        return ReadResult(id_, {**fields, "problem": ""})
+        if props.get("problem") == "":  # an output of version 0.1.0: a refresh compares all outputs
+            fields["problem"] = ""
+        return ReadResult(id_, fields)
 
 
 class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
@@ -120,14 +126,12 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
         opts = pulumi.ResourceOptions.merge(
             opts, pulumi.ResourceOptions(id=instance_guid(instance_id), additional_secret_outputs=list(SECRET_OUTPUTS))
         )
-        names = [*WorkflowInstance.__annotations__, "problem"]
-        props: dict[str, Any] = dict.fromkeys(names)
+        props: dict[str, Any] = dict.fromkeys(WorkflowInstance.__annotations__)
         if state_data_keys is not None:
             props["state_data_keys"] = list(state_data_keys)
         super().__init__(WorkflowInstanceProvider(), name, props, opts)
-        problem = self.__dict__.pop("problem")
         for output in WorkflowInstance.__annotations__:
-            self.__dict__[output] = _unless(problem, self.__dict__[output])
+            self.__dict__[output] = _known(self.__dict__[output])
 
 
 def instance_guid(instance_id: pulumi.Input[str]) -> pulumi.Input[str]:
@@ -165,14 +169,8 @@ def keep_parts(data: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     return kept
 
 
-def _unless(problem: pulumi.Output[str], value: pulumi.Output[Any]) -> pulumi.Output[Any]:
+def _known(value: pulumi.Output[Any]) -> pulumi.Output[Any]:
     """
-    The value, once it is known that there is no problem. What the server left out is None, in preview too.
+    What was read: what the server left out is None, in preview too.
     """
-
-    def settle(text: str | None) -> pulumi.Output[Any]:
-        if text:
-            raise pulumi.RunError(text)
-        return value.apply(lambda known: None if isinstance(known, Unknown) else known, run_with_unknowns=True)
-
-    return problem.apply(settle)
+    return value.apply(lambda known: None if isinstance(known, Unknown) else known, run_with_unknowns=True)

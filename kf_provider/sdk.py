@@ -7,12 +7,19 @@ says which it was.
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar
 
 import pulumi
 
+from .errors import KeyfactorError
+
 Result = TypeVar("Result")
+
+_PLUGIN: Final = "pulumi.dynamic.__main__"  # what runs as `__main__` in the process of dynamic providers
 
 
 def wait_for(awaitable: Awaitable[Result]) -> Result:
@@ -50,3 +57,33 @@ def unhandled_exception() -> Exception | None:
     from pulumi.runtime.settings import _get_rpc_manager
 
     return _get_rpc_manager().unhandled_exception
+
+
+def show_our_errors_in_one_line() -> None:
+    """
+    Let the plugin, in whose process this is called, show a KeyfactorError that a provider of ours raises as one line.
+
+    The plugin answers the engine with `traceback.format_exc()` of whatever a provider raises. Only the name `traceback`
+    in its own module changes, for our providers alone; where no plugin runs, nothing does.
+    """
+    plugin = sys.modules["__main__"]
+    if getattr(getattr(plugin, "__spec__", None), "name", None) == _PLUGIN:
+        vars(plugin)["traceback"] = SimpleNamespace(**vars(traceback) | {"format_exc": shown_to_the_engine})
+
+
+def shown_to_the_engine() -> str:
+    """
+    What the engine is told of the exception that is being handled in the plugin.
+    """
+    error = sys.exception()
+    if isinstance(error, KeyfactorError) and _is_of_our_provider(error):
+        return " ".join(" ".join([str(error), *getattr(error, "__notes__", [])]).split())
+    return traceback.format_exc()
+
+
+def _is_of_our_provider(error: BaseException) -> bool:
+    # The first frame that is not the plugin's, which caught it, is the provider's method. By files: in a pickle of a
+    # program's own provider, functions may come whose module is called `__main__` too.
+    plugin, *frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    provider = next((frame for frame in frames if frame.f_code.co_filename != plugin.f_code.co_filename), plugin)
+    return str(provider.f_globals.get("__name__")).startswith(f"{__package__}.")

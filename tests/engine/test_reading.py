@@ -173,6 +173,70 @@ def test_cannot_be_read(new_stack: NewStack, server: Sandbox, pending: str, expr
     assert "Traceback" not in run.text, run
 
 
+TROUBLES: dict[str, Callable[[Sandbox, str], object]] = {
+    "down": lambda server, _: server.close(),
+    "no permission": lambda server, instance_id: server.forbid(instance_id),
+    "purged": lambda server, instance_id: server.purge(instance_id),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_refresh_cannot_read(new_stack: NewStack, server: Sandbox, pending: str, trouble: str) -> None:
+    """
+    A refresh that cannot read fails with the reason in one line, and the values in the state stay as they were.
+    """
+    stack = new_stack(f'kf.WorkflowInstance("read", "{pending}")', server.environment())
+    assert stack.up().code == 0
+    before = plain_outputs(stack)
+    TROUBLES[trouble](server, pending)
+
+    runs = [stack.refresh("--expect-no-changes"), stack.up("--refresh"), stack.destroy("--refresh")]
+
+    assert "Suspended" == before["status"]
+    assert before == plain_outputs(stack)
+    for run in runs:
+        assert run.code != 0, run
+        assert "leave out --refresh" in run.text, run
+        assert "no changes were expected" not in run.text, run
+        assert "Traceback" not in run.text, run
+    assert stack.destroy().code == 0
+
+
+def plain_outputs(stack: Stack) -> dict[str, object]:
+    resource = stack.resource("read")
+    assert resource is not None
+    return {name: value for name, value in resource["outputs"].items() if not is_secret(value)}
+
+
+def test_other_providers_keep_their_tracebacks(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A program's own provider, in the process that ours runs in, shows its traceback as ever: also of our errors.
+    """
+    stack = new_stack(
+        f"""
+        class Mine(pulumi.dynamic.ResourceProvider):
+            def create(self, props):
+                from kf_provider.keyfactor.client import Client
+                from kf_provider.keyfactor.settings import load_settings
+
+                Client(load_settings()).get_workflow_instance("{GONE}")
+
+        class Resource(pulumi.dynamic.Resource):
+            pass
+
+        read = kf.WorkflowInstance("read", "{pending}")
+        Resource(Mine(), "mine", {{}}, pulumi.ResourceOptions(depends_on=[read]))
+        """,
+        server.environment(),
+    )
+
+    run = stack.up()
+
+    assert run.code != 0
+    assert "Traceback" in run.text, run
+    assert f"NotFoundError: workflow instance {GONE} was not found" in run.text, run
+
+
 def test_reference_id_by_mistake(new_stack: NewStack, server: Sandbox) -> None:
     """
     A number in place of an id gets its own sentence, and nothing is sent.

@@ -80,6 +80,29 @@ def test_nothing_changes(stack: Stack) -> None:
     assert recorded == evidence_in(stack)
 
 
+def test_refresh_of_what_had_a_problem_output(stack: Stack) -> None:
+    """
+    `problem`, an empty output of what an earlier release read, makes no change of a refresh; an update drops it.
+    """
+    assert stack.up().code == 0  # the sandbox's instances are of now, the recorded dates are not
+    assert [False, False] == ["problem" in outputs for outputs in read_outputs(stack)]
+    state = json.loads(stack.state_file.read_text())
+    for res in state["checkpoint"]["latest"]["resources"]:
+        if res["type"].endswith(":WorkflowInstance"):
+            res["outputs"]["problem"] = ""
+    stack.state_file.write_text(json.dumps(state))
+
+    refreshed, updated = stack.refresh("--expect-no-changes"), stack.up("--expect-no-changes")
+
+    assert (0, True) == (refreshed.code, "12 unchanged" in refreshed.text), refreshed
+    assert 0 == updated.code, updated
+    assert [False, False] == ["problem" in outputs for outputs in read_outputs(stack)]
+
+
+def read_outputs(stack: Stack) -> list[dict[str, object]]:
+    return [dict(res["outputs"]) for res in stack.resources if res["type"].endswith(":WorkflowInstance")]
+
+
 def test_it_is_destroyed(stack: Stack) -> None:
     """
     What an earlier release made, this one deletes.

@@ -4,6 +4,10 @@ What the provider of WorkflowInstance answers to the engine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2_grpc
 
@@ -30,7 +34,8 @@ def test_read(plugin: Plugin, server: Sandbox) -> None:
 
     read_id, fields = plugin.read(id_, {})
 
-    assert (id_, id_, "Suspended", "") == (read_id, fields["instance_id"], fields["status"], fields["problem"])
+    assert (id_, id_, "Suspended") == (read_id, fields["instance_id"], fields["status"])
+    assert "problem" not in fields
     assert fields["current_state_data"]["Subject"] == "CN=web.example.com"
     assert fields["definition"]["workflow_type"] == "Enrollment"
     assert fields["signals"][0]["signal_received"] is False
@@ -52,29 +57,61 @@ def test_read_keeps_named_parts(plugin: Plugin, server: Sandbox) -> None:
 
 def test_read_not_found(plugin: Plugin) -> None:
     """
-    What is not there is a problem that names the id, not a traceback.
+    What is not there is an error in one line that names the id.
     """
+    text = failure(plugin, {})
 
-    _, fields = plugin.read(ID, {})
-
-    assert f"workflow instance {ID} was not found" in fields["problem"]
+    assert f"workflow instance {ID} was not found" in text
+    assert "refresh" not in text
 
 
 def test_refresh_not_found(plugin: Plugin) -> None:
     """
-    A refresh drops what is gone.
+    In a refresh too: it is not dropped, and the text says how to go on.
     """
+    text = failure(plugin, {"instance_id": ID, "status": "Complete"})
 
-    assert ("", {}) == plugin.read(ID, {"instance_id": ID, "status": "Complete", "problem": ""})
+    assert f"workflow instance {ID} was not found" in text
+    assert "leave out --refresh" in text
 
 
 def test_read_without_permission(plugin: Plugin, server: Sandbox) -> None:
     """
-    Keyfactor's own words are in the problem.
+    Keyfactor's own words are in the error.
+    """
+    server.forbid(ID)
+
+    assert "0xA0140002" in failure(plugin, {})
+
+
+def test_read_without_settings(process: provider_pb2_grpc.ResourceProviderStub) -> None:
+    """
+    Missing settings are one line too.
+    """
+    plugin = Plugin(process, WorkflowInstanceProvider())
+    plugin.configure()
+
+    assert "KEYFACTOR_HOSTNAME" in failure(plugin, {})
+
+
+@pytest.mark.parametrize(("recorded", "expected"), [("", ""), ("the server was down", None), (None, None)])
+def test_refresh_of_a_problem_output(
+    plugin: Plugin, server: Sandbox, recorded: str | None, expected: str | None
+) -> None:
+    """
+    Of an earlier release's output `problem` only the empty one stays, in which nothing has changed.
     """
     id_ = server.start_enrollment(subject="CN=web.example.com")
-    server.forbid(id_)
 
-    _, fields = plugin.read(id_, {})
+    _, fields = plugin.read(id_, {"instance_id": id_, "problem": recorded})
 
-    assert "0xA0140002" in fields["problem"]
+    assert expected == fields.get("problem")
+
+
+def failure(plugin: Plugin, props: Mapping[str, Any]) -> str:
+    with pytest.raises(grpc.RpcError) as failed:
+        plugin.read(ID, props)
+    text = str(failed.value.details())
+    assert text.isprintable()
+    assert "Traceback" not in text
+    return text

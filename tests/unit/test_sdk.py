@@ -7,16 +7,22 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pulumi.dynamic import Config
 
 import kf_provider
+from kf_provider.instance import WorkflowInstanceProvider
+from kf_provider.sdk import show_our_errors_in_one_line, shown_to_the_engine
 
 PACKAGE = Path(kf_provider.__file__).parent
+ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
 
 def is_private(module: str, name: str) -> bool:
@@ -62,6 +68,92 @@ def test_private_methods_are_there() -> None:
 
     assert callable(getattr(pulumi.InvokeOutputOptions, "_depends_on_list", None)), hint
     assert RPCManager().unhandled_exception is None, hint  # type: ignore[no-untyped-call]  # the SDK's
+
+
+def shown(act: Callable[[], object]) -> str:
+    """What the plugin would tell the engine: this file's frames stand for its own."""
+    try:
+        act()
+    except Exception:
+        return shown_to_the_engine()
+    pytest.fail("nothing was raised")
+
+
+def of_a_program(statement: str) -> Callable[[], object]:
+    """A method of a program's own provider, which a pickle brought into the plugin's `__main__`."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(f"def create():\n    {statement}", "/stack/__main__.py", "exec"), names)
+    create: Callable[[], object] = names["create"]
+    return create
+
+
+def test_our_provider_fails_in_one_line() -> None:
+    """
+    An error of ours that a provider of ours raises is told as one line, with its notes.
+    """
+
+    class Refreshed(WorkflowInstanceProvider):
+        _config = Config({}, "a project")
+
+    text = shown(lambda: Refreshed().read(ID, {"instance_id": ID}))
+
+    assert text.startswith("missing settings: ")
+    assert text.endswith("leave out --refresh)")
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("statement", "last"),
+    [
+        ("raise ValueError('mine')", "ValueError: mine"),
+        ("from kf_provider import KeyfactorError; raise KeyfactorError('mine')", "KeyfactorError: mine"),
+        (
+            "from kf_provider import load_settings; load_settings(port='mine')",
+            "SettingsError: there is no ",
+        ),
+    ],
+    ids=["another error", "ours, raised there", "ours, from our client"],
+)
+def test_other_providers_fail_as_ever(statement: str, last: str) -> None:
+    """
+    What a program's own provider raises keeps its traceback, whatever it is.
+    """
+    text = shown(of_a_program(statement))
+
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert last in text.splitlines()[-1]
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    """
+    What is no KeyfactorError is a fault, and is shown whole.
+    """
+    assert shown(lambda: WorkflowInstanceProvider().read(ID, {})).startswith("Traceback")
+
+
+def test_the_plugin_tells_what_format_exc_says() -> None:
+    """
+    The plugin's own module answers with `traceback.format_exc()`: that is what becomes one line.
+    """
+    spec = find_spec("pulumi.dynamic.__main__")
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text()
+
+    assert "\nimport traceback\n" in source
+    assert "context.abort(grpc.StatusCode.UNKNOWN, traceback.format_exc())" in source
+
+
+def test_nothing_changes_where_no_plugin_runs() -> None:
+    """
+    In a program, or a test, that configures a provider itself, `traceback` stays as it is.
+    """
+    main = sys.modules["__main__"]
+    before = dict(vars(main))
+
+    show_our_errors_in_one_line()
+
+    assert before == vars(main)
 
 
 @pytest.mark.parametrize(
