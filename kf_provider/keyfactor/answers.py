@@ -8,11 +8,14 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, NoReturn
 
 from ..errors import UnusableAnswerError
 
+LARGEST_EXACT: Final = 2**53  # up to here a 64-bit float holds every integer
+_LONGEST_EXACT: Final = len(str(-LARGEST_EXACT))  # characters
 _TITLE_IS_WITHIN: Final = 64 * 1024  # characters
 _LONGEST_TITLE: Final = 200  # characters
 
@@ -77,6 +80,10 @@ def retry_after_seconds(header: str | None, *, now: datetime | None = None) -> f
 def json_of(answer: Answer, server: str) -> Any:
     """
     The JSON in the body. Raises UnusableAnswerError for anything else, which says what there is instead.
+
+    A number that a 64-bit float does not hold is text, digit by digit as the server wrote it: an integer beyond 2^53,
+    and one with a fraction or an exponent that would come back as another. So it is the same in Python, in JSON and on
+    the engine's wire, where every number is such a float.
     """
     text = answer.body.decode("utf-8-sig", "replace").strip()
     if not text:
@@ -88,7 +95,7 @@ def json_of(answer: Answer, server: str) -> Any:
             " page: check the host name and the API path (keyfactor:apiPath)"
         )
     try:
-        value = json.loads(text, parse_constant=_refused)
+        value = json.loads(text, parse_int=_whole, parse_float=_fraction, parse_constant=_refused)
     except (ValueError, RecursionError):
         is_cut = text.startswith(("{", "["))
         kind = "JSON that is cut off or broken" if is_cut else "text instead of JSON"
@@ -97,6 +104,21 @@ def json_of(answer: Answer, server: str) -> Any:
         # Half of a surrogate pair is fine in JSON, but in no UTF-8, nor on the engine's wire.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
+
+
+def _whole(digits: str) -> int | str:
+    # By length first: Python refuses to read thousands of digits.
+    return int(digits) if len(digits) <= _LONGEST_EXACT and abs(int(digits)) <= LARGEST_EXACT else digits
+
+
+def _fraction(digits: str) -> float | str:
+    number = float(digits)
+    try:
+        # .NET writes either the shortest form of a float, as Python does, or always 17 digits.
+        is_held = Decimal(digits) in (Decimal(repr(number)), Decimal(f"{number:.17g}"))
+    except ArithmeticError:  # an exponent of 20 digits
+        is_held = False
+    return number if is_held else digits
 
 
 def _refused(constant: str) -> NoReturn:

@@ -192,7 +192,8 @@ def _body(response: requests.Response) -> bytes:
             break
         if len(body) > LARGEST_BODY:
             raise UnusableAnswerError(
-                f"{_host(response.url)} answered with more than {LARGEST_BODY // 1024 // 1024} MiB: it was not read"
+                f"{_host(response.url)} answered with more than {LARGEST_BODY // 1024 // 1024} MiB, which is not"
+                " read: the state data of a workflow instance may be no larger"
             )
     return bytes(body)
 

@@ -87,6 +87,28 @@ def test_function_and_resource(new_stack: NewStack, server: Sandbox, pending: st
     assert stack.refresh().code == 0
 
 
+def test_numbers_that_no_float_holds(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    An integer beyond 2^53 is the same text in the function, the resource and `expect`; one up to it is a number.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com", state_data={"Big": 2**53 + 1, "Small": 2**53})
+    server.approve(id_)
+    stack = new_stack(
+        f"""
+        now, read = kf.get_workflow_instance("{id_}"), kf.WorkflowInstance("read", "{id_}")
+        kf.WorkflowApproval("gate", "{id_}", expect={{"current_state_data.Big": "9007199254740993"}})
+        for name, data in (("now", now.current_state_data), ("read", read.current_state_data)):
+            pulumi.export(name, pulumi.Output.unsecret(data.apply(lambda data: [data["Big"], data["Small"]])))
+        """,
+        server.environment(),
+    )
+
+    run = stack.up()
+
+    assert run.code == 0, run
+    assert {"now": ["9007199254740993", 2**53], "read": ["9007199254740993", 2**53]} == stack.outputs
+
+
 def is_secret(value: object) -> bool:
     return isinstance(value, dict) and "ciphertext" in value
 
