@@ -15,8 +15,9 @@ import pulumi
 from pulumi.output import UNKNOWN
 
 from .errors import KeyfactorError
-from .keyfactor.client import Client, Filters, client_for, known_filters
-from .keyfactor.models import parse_instance_id
+from .keyfactor.client import Client, client_for
+from .keyfactor.models import Status, StatusWord, parse_instance_id
+from .keyfactor.search import Filters, known_filters
 from .provider import Provider, is_mocked, one_line, provider_of, resolve_settings
 from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary, instance_result, summary
 from .sdk import dependencies, wait_for
@@ -33,7 +34,7 @@ class FilterInputs(TypedDict, total=False):
     The filters of a list, each known now or later.
     """
 
-    status: pulumi.Input[str | int] | None
+    status: pulumi.Input[StatusWord | Status | int] | None
     title_contains: pulumi.Input[str] | None
     workflow_type: pulumi.Input[str] | None
     initiated_by: pulumi.Input[str] | None
@@ -58,8 +59,10 @@ def get_workflow_instance(
     :param opts: `provider` or `parent` choose the server
 
     Raises pulumi.RunError, which the CLI shows as one line, when the instance is not found or cannot be read; its
-    `__cause__` is the KeyfactorError. Raises InstanceIdError before anything is sent for what is not an id.
+    `__cause__` is the KeyfactorError. Raises InstanceIdError before anything is sent for what is not an id, and
+    RunError for what is known later: that is for `get_workflow_instance_output`.
     """
+    _refuse_outputs("get_workflow_instance", instance_id=instance_id, reference_id=reference_id)
     key = _InstanceKey.of(instance_id, reference_id)
     result: GetWorkflowInstanceResult = _known_now(_read(key, provider_of(opts)), "get_workflow_instance")
     return result
@@ -96,7 +99,8 @@ def get_workflow_instances(
     *, limit: int | None = None, opts: pulumi.InvokeOptions | None = None, **filters: Unpack[Filters]
 ) -> list[WorkflowInstanceSummary]:
     """
-    List workflow instances, without their signals and state data, which Keyfactor's list does not have.
+    List workflow instances, the oldest first, without their signals and state data, which Keyfactor's list does not
+    have.
 
     :param status: Running, Suspended, Complete, Failed, Rejected or CanceledForRestart
     :param title_contains: a part of the title, such as `CN=web.example.com`
@@ -110,8 +114,10 @@ def get_workflow_instances(
     :param limit: at most so many
     :param opts: `provider` or `parent` choose the server
 
-    Raises pulumi.RunError when the list cannot be read; its `__cause__` is the KeyfactorError.
+    Raises pulumi.RunError when the list cannot be read, or a filter can match nothing; its `__cause__` is the
+    KeyfactorError. A `workflow_type` that is nearly one of Keyfactor's is a warning.
     """
+    _refuse_outputs("get_workflow_instances", limit=limit, **filters)
     wanted = {**known_filters(filters), "limit": limit}
     rows: list[WorkflowInstanceSummary] = _known_now(_list(wanted, provider_of(opts)), "get_workflow_instances")
     return rows
@@ -133,6 +139,18 @@ def get_workflow_instances_output(
         return _list(known, provider)
 
     return pulumi.Output.all(**known_filters(filters), limit=limit, after=dependencies(opts)).apply(read)
+
+
+def _refuse_outputs(name: str, **arguments: object) -> None:
+    """
+    Raise RunError for an argument that is known later.
+    """
+    for argument, value in arguments.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(part, pulumi.Output | Awaitable) for part in parts):
+            raise pulumi.RunError(
+                f"{name}: {argument} is an Output, whose value is not known yet; use {name}_output, which takes it"
+            )
 
 
 def _known_now(asked: Awaitable[Any], name: str) -> Any:
@@ -183,13 +201,18 @@ async def _list(wanted: dict[str, Any], provider: Provider | None) -> Any:
     if is_mocked():
         answer = pulumi.runtime.invoke(GET_INSTANCES, given).value
         return [summary(row) for row in answer.get("instances", [])]
-    if "limit" in given:
-        given["limit"] = int(given["limit"])
+    if isinstance(limit := given.get("limit"), float) and limit.is_integer():  # every number is one on the wire
+        given["limit"] = int(limit)
+    doubts: list[str] = []
 
     def ask(client: Client) -> list[Mapping[str, Any]]:
-        return [row.outputs() for row in client.list_workflow_instances(**given)]
+        return [row.outputs() for row in client.list_workflow_instances(**given, warn=doubts.append)]
 
-    rows = await _ask(ask, provider)
+    try:
+        rows = await _ask(ask, provider)
+    finally:
+        for doubt in doubts:
+            pulumi.log.warn(doubt)
     return rows if rows is UNKNOWN else [summary(row) for row in rows]
 
 

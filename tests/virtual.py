@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
 
 from kf_provider.errors import ForbiddenError, StatusError, UnavailableError
-from kf_provider.keyfactor.client import Filters
 from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
+from kf_provider.keyfactor.search import Filters
 from kf_provider.keyfactor.settings import Settings
 from kf_provider.waiting.poller import Server
 from kf_provider.waiting.threads import RequestThreads

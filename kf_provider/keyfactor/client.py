@@ -6,14 +6,13 @@ Source: Keyfactor Command Web API reference, Workflow Instances; "Web API Common
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, NoReturn, Self, TypedDict, TypeVar, Unpack
+from typing import Final, NoReturn, Self, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
@@ -36,14 +35,18 @@ from .models import (
     Instance,
     InstanceSummary,
     WorkflowDefinition,
-    canonical_status,
     parse_instance_id,
 )
+from .search import Filters, doubt_about, query_of
 from .settings import Settings
 from .transport import Transport
 
 RETRIES: Final = 2
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
+# 0 is ascending, whatever the parameter is called.
+_IN_ORDER: Final[Mapping[str, str]] = {"SortField": "ReferenceId", "SortAscending": "0"}
+_LONGEST_LOOKS: Final = 5  # at a list that loses rows while it is read
+_LONGEST_TOTAL: Final = 18  # digits
 _LONGEST_CODE: Final = 40
 _THE_LIST: Final = "the list of workflow instances"
 _INSTANCES: Final = "/Workflow/Instances"
@@ -54,44 +57,6 @@ _READ_INSTANCES: Final = (
     " and later)"
 )
 _READ_DEFINITIONS: Final = "it needs to read workflow definitions: /workflows/definitions/read/ (Command 11 and later)"
-
-
-class Filters(TypedDict, total=False):
-    """
-    What instances can be listed by; one must meet all that are given. None is not given.
-    """
-
-    status: str | int | None  # a word; where the server sends numbers, also a number
-    title_contains: str | None
-    workflow_type: str | None  # Enrollment, Revocation, Expiration, ...
-    initiated_by: str | None  # `DOMAIN\\user`
-    started_after: datetime | str | None  # ISO 8601; in UTC when it has no zone
-    definition_id: str | None
-    reference_id: int | None
-    ids: Sequence[str] | None  # at most 50
-    query: str | None  # in Keyfactor's query language: `Status -eq "Suspended" AND WorkflowType -eq "Enrollment"`
-
-
-_QUERY_WORDS: Final = {
-    "status": "Status -eq",
-    "title_contains": "Title -contains",
-    "workflow_type": "WorkflowType -eq",
-    "initiated_by": "InitiatingUserName -eq",
-    "started_after": "StartDate -gt",
-    "definition_id": "DefinitionId -eq",
-    "reference_id": "ReferenceId -eq",
-    "ids": "Id -eq",
-}
-
-
-def known_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Those that are given. Raises TypeError for a name that is none of `Filters`, as Python does for a keyword.
-    """
-    if unknown := filters.keys() - Filters.__annotations__.keys():
-        known = ", ".join(Filters.__annotations__)
-        raise TypeError(f"unexpected keyword argument {min(unknown)!r}: instances are listed by {known}")
-    return {name: value for name, value in filters.items() if value is not None}
 
 
 class Client:
@@ -145,23 +110,34 @@ class Client:
         limit: int | None = None,
         timeout: float | None = None,
         retries: int = RETRIES,
+        warn: Callable[[str], object] | None = None,
         **filters: Unpack[Filters],
     ) -> list[InstanceSummary]:
         """
-        The instances that meet all filters, in the server's order, at most `limit`; all pages.
+        The instances that meet all filters, the oldest first, at most `limit`; all pages.
 
-        Raises SearchError, before anything is sent, for a filter that cannot be put into Keyfactor's query language.
+        A list that grows while it is read page by page loses no row: the order is that of the reference ids, which do
+        not change. One that shrinks is read again, where the server tells how many there are.
+
+        `warn` is told of a filter that looks like a slip; without it, Python's `warnings` are. Raises SearchError,
+        before anything is sent, for one that cannot be put into Keyfactor's query language, or that no instance meets.
         """
-        search = self._search(filters)
-        if limit is not None and limit < 1:
-            raise SearchError(f"a limit of {limit} leaves nothing to ask for: give 1 or more")
-        size = min(limit or PAGE_SIZE, PAGE_SIZE)
+        query = query_of(filters, self.settings.status_names)
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise SearchError(f"limit: {str(limit)[:60]!r} is not a whole number of at least 1")
+        if doubt := doubt_about(filters):
+            (warn or _warn)(doubt)
+        parameters = {"ReturnLimit": str(min(limit or PAGE_SIZE, PAGE_SIZE))}
+        if query:
+            parameters["QueryString"] = query
+        if filters.get("ids") is None:  # those come on one page, and their query is long as it is
+            parameters |= _IN_ORDER
+        ask = partial(self._get, _INSTANCES, what=_THE_LIST, timeout=timeout, retries=retries)
         found: dict[str, InstanceSummary] = {}
-        for page in self._pages(search, size, timeout=timeout, retries=retries):
-            before = len(found)
-            # A server that ignores paging sends the same rows again, one whose order is loose some of them.
-            found |= {row.instance_id: row for row in page if row.instance_id not in found}
-            if len(found) == before or (limit is not None and len(found) >= limit):
+        for _ in range(_LONGEST_LOOKS):
+            known = len(found)
+            is_steady = self._read_pages(ask, parameters, found, limit)
+            if is_steady or len(found) == known:
                 break
         return list(found.values())[:limit]
 
@@ -225,49 +201,56 @@ class Client:
             )
         return ids[0]
 
-    def _search(self, filters: Filters) -> str:
+    def _read_pages(
+        self,
+        ask: Callable[[Mapping[str, str]], Answer],
+        parameters: Mapping[str, str],
+        found: dict[str, InstanceSummary],
+        limit: int | None,
+    ) -> bool:
         """
-        The filters in Keyfactor's query language.
+        Put the rows of all pages into `found`, up to the limit. Whether the list lost no row meanwhile: when one goes,
+        those behind it move up, and one may move from a page that is still to come to one that was read.
         """
-        given = known_filters(filters)
-        query = (given.pop("query", None) or "").strip()
-        conditions = [[query]] if query else []
-        for name, value in given.items():
-            values = value if name == "ids" else self._sent_as(value) if name == "status" else [value]
-            conditions.append([f"{_QUERY_WORDS[name]} {_literal(name, one)}" for one in values])
-        if len(conditions) == 1:
-            return " OR ".join(conditions[0])
-        return " AND ".join(
-            f"({' OR '.join(parts)})" if len(parts) > 1 or parts == [query] else parts[0] for parts in conditions
-        )
-
-    def _sent_as(self, status: str | int) -> list[str | int]:
-        """
-        The status as this server has it: the numbers that `status_names` gives to the word, else as it is.
-        """
-        if not isinstance(status, str):
-            return [status]
-        word = canonical_status(status)
-        numbers = [number for number, name in self.settings.status_names.items() if name == word]
-        return [*numbers] or [int(word) if word.isdecimal() else word]
-
-    def _pages(self, search: str, size: int, *, timeout: float | None, retries: int) -> Iterator[list[InstanceSummary]]:
-        received = 0
-        for number in itertools.count(1):
-            parameters = {"PageReturned": str(number), "ReturnLimit": str(size)}
-            if search:
-                parameters["QueryString"] = search
-            answer = self._get(_INSTANCES, parameters, what=_THE_LIST, timeout=timeout, retries=retries)
-            rows = json_of(answer, self.settings.server)
-            if not isinstance(rows, list):
-                raise UnusableAnswerError(f"{self.settings.server} answered with something other than {_THE_LIST}")
-            yield [self._parsed(InstanceSummary, row, _THE_LIST) for row in rows]
-            received += len(rows)
-            total = answer.headers.get("x-total-count", "").strip()
+        size = int(parameters["ReturnLimit"])
+        seen: set[str] = set()
+        number, stale_pages, last_total, is_steady = 0, 0, 0, True
+        while True:
+            number += 1
+            rows, total = self._page(ask, {"PageReturned": str(number), **parameters})
+            before = len(seen)
+            seen |= {row.instance_id for row in rows}
+            found |= {row.instance_id: row for row in rows if row.instance_id not in found}
+            is_steady &= total is None or total >= last_total
+            last_total = total or 0
+            # New rows that come in front push those of this page to the next: one page without a new one is no end. A
+            # server that ignores paging sends the same for ever.
+            stale_pages = stale_pages + 1 if len(seen) == before else 0
+            is_unpaged = stale_pages > 0 and len(rows) > size
             # A server with a smaller page than asked for is not done after its first one.
-            is_last = received >= int(total) if total.isascii() and total.isdigit() else len(rows) < size
-            if is_last or not rows:
-                return
+            is_complete = len(rows) < size if total is None else len(seen) >= total
+            if not rows or is_complete or is_unpaged or stale_pages > 1 or (limit is not None and len(found) >= limit):
+                return is_steady
+
+    def _page(
+        self, ask: Callable[[Mapping[str, str]], Answer], parameters: Mapping[str, str]
+    ) -> tuple[list[InstanceSummary], int | None]:
+        """
+        The rows of one page, and how many there are on all, where the server tells.
+        """
+        try:
+            answer = ask(parameters)
+        except StatusError as refused:
+            if refused.status_code != 400 or not parameters.keys() & _IN_ORDER.keys():
+                raise
+            # No source says by which columns a list can be sorted.
+            answer = ask({name: value for name, value in parameters.items() if name not in _IN_ORDER})
+        rows = json_of(answer, self.settings.server)
+        if not isinstance(rows, list):
+            raise UnusableAnswerError(f"{self.settings.server} answered with something other than {_THE_LIST}")
+        total = answer.headers.get("x-total-count", "").strip()
+        is_number = total.isascii() and total.isdigit() and len(total) <= _LONGEST_TOTAL
+        return [self._parsed(InstanceSummary, row, _THE_LIST) for row in rows], int(total) if is_number else None
 
     def _get(
         self,
@@ -362,26 +345,5 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location if part not in ("int", "str"))
 
 
-def _literal(name: str, value: object) -> str:
-    if name == "started_after":
-        value = _sent_moment(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
-        return str(int(value))
-    # No source gives a way to write a quotation mark inside a quoted text.
-    if not isinstance(value, str) or '"' in value or not value.isprintable() or not value.strip():
-        raise SearchError(
-            f"{name}: {str(value)[:60]!r} cannot be searched for: it is empty, or has a quotation mark or a control"
-            " character in it"
-        )
-    return f'"{value}"'
-
-
-def _sent_moment(value: object) -> str:
-    try:
-        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
-        if isinstance(moment, datetime):
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-            return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError):
-        pass
-    raise SearchError(f"started_after: {str(value)[:60]!r} is not a time such as 2026-01-31T12:00:00Z")
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=3)  # where the list was asked for

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -43,6 +43,18 @@ class Status(StrEnum):
     FAILED = "Failed"
     CANCELED_FOR_RESTART = "CanceledForRestart"
 
+
+StatusWord: TypeAlias = Literal["Running", "Suspended", "Complete", "Rejected", "Failed", "CanceledForRestart"]
+
+# Source: Keyfactor Command documentation 12.0, Workflow Definitions; Expiration from exported definitions. Later
+# versions have more of them.
+WORKFLOW_TYPES: Final = (
+    "Enrollment",
+    "Revocation",
+    "Expiration",
+    "CertificateEnteredCollection",
+    "CertificateLeftCollection",
+)
 
 _STATUS_WORDS: Final = {status.value.lower(): status.value for status in Status}
 

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Final, Protocol, Unpack
 
 from ..errors import ForbiddenError, KeyfactorError, RequestError
-from ..keyfactor.client import Filters
 from ..keyfactor.models import Instance, InstanceSummary, Status, WorkflowDefinition
+from ..keyfactor.search import Filters
 from ..keyfactor.settings import Settings
 from .threads import REQUESTS_IN_FLIGHT, RequestThreads
 

@@ -5,13 +5,13 @@ Reading instances on the real engine: the functions, the resource, the explicit 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import NewStack
+from .stack import NewStack, Stack
 
 GONE = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 

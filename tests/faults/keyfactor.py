@@ -20,8 +20,8 @@ from kf_provider.errors import (
     StatusError,
     UnavailableError,
 )
-from kf_provider.keyfactor.client import Filters
 from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
+from kf_provider.keyfactor.search import Filters
 from kf_provider.keyfactor.settings import Settings
 from kf_provider.sandbox.definitions import ApprovalStep, workflow_definition
 from kf_provider.sandbox.dialect import Dialect

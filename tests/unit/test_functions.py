@@ -7,9 +7,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
+import pulumi
 import pytest
 
+import kf_provider as kf
 from kf_provider.errors import NotFoundError
 from kf_provider.functions import _InstanceKey, _shared
 from kf_provider.waiting.threads import RequestThreads
@@ -41,6 +44,35 @@ async def until(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not is_true():  # noqa: ASYNC110 - what is waited for happens in another thread
             await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "twin"),
+    [
+        (kf.get_workflow_instance, "instance_id", "get_workflow_instance_output"),
+        (
+            lambda known_later: kf.get_workflow_instance(reference_id=known_later),
+            "reference_id",
+            "get_workflow_instance_output",
+        ),
+        (lambda known_later: kf.get_workflow_instances(status=known_later), "status", "get_workflow_instances_output"),
+        (lambda known_later: kf.get_workflow_instances(limit=known_later), "limit", "get_workflow_instances_output"),
+        (lambda known_later: kf.get_workflow_instances(ids=[known_later]), "ids", "get_workflow_instances_output"),
+    ],
+    ids=["instance_id", "reference_id", "filter", "limit", "part of a list"],
+)
+def test_output_for_a_plain_function(call: Callable[[Any], object], argument: str, twin: str) -> None:
+    """
+    An Output is refused in one line that names the argument and the twin that takes it.
+    """
+
+    async def run() -> str:
+        with pytest.raises(pulumi.RunError) as caught:
+            call(pulumi.Output.from_input("42"))
+        return str(caught.value)
+
+    expected = f"{argument} is an Output, whose value is not known yet; use {twin}, which takes it"
+    assert expected in asyncio.run(run())
 
 
 def test_calls_that_come_together_share_a_request() -> None:

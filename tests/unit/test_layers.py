@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     {"errors", "durations", "keyfactor", "waiting"},  # of a sub-package, its `__init__`: its modules have their own
     {"keyfactor.addresses", "keyfactor.inputs", "keyfactor.answers", "keyfactor.deadline", "keyfactor.models"},
-    {"keyfactor.sources", "keyfactor.credentials", "keyfactor.matching"},
+    {"keyfactor.sources", "keyfactor.credentials", "keyfactor.matching", "keyfactor.search"},
     {"keyfactor.kinds.kind"},
     {"keyfactor.kinds.*"},
     {"keyfactor.kinds"},

@@ -142,13 +142,14 @@ def paged(
 
 def test_list(server: Loopback, client: Client) -> None:
     """
-    Without conditions, everything is asked for, a page of 50 at a time.
+    Without conditions, everything is asked for, a page of 50 at a time, in an order that does not move.
     """
     server.answers = [Reply([INSTANCE])]
     (summary,) = client.list_workflow_instances()
 
     assert (ID, "Suspended") == (summary.instance_id, summary.status)
-    assert {"PageReturned": "1", "ReturnLimit": "50"} == server.seen[0].query
+    order = {"SortField": "ReferenceId", "SortAscending": "0"}
+    assert {"PageReturned": "1", "ReturnLimit": "50"} | order == server.seen[0].query
     assert "/KeyfactorAPI/Workflow/Instances" == server.seen[0].path
 
 
@@ -201,7 +202,7 @@ def test_list_query(server: Loopback, client: Client, conditions: dict[str, Any]
         (1, "Status -eq 1"),
     ],
 )
-def test_list_query_of_named_numbers(server: Loopback, status: str | int, expected: str) -> None:
+def test_list_query_of_named_numbers(server: Loopback, status: Any, expected: str) -> None:
     """
     Where the server sends numbers, a word is asked for by the numbers that `status_names` gives to it.
     """
@@ -254,19 +255,86 @@ def test_id_and_reference_id(server: Loopback, client: Client) -> None:
         {"started_after": "yesterday"},
         {"reference_id": 4.2},
         {"reference_id": '42 OR Id -ne "'},
+        {"reference_id": -1},
+        {"reference_id": 10**400},
+        {"reference_id": True},
+        {"status": "Pending"},
+        {"status": "Completed"},
+        {"status": ""},
+        {"status": -1},
+        {"status": 1.5},
+        {"definition_id": "Global Enrollment"},
+        {"definition_id": 7},
+        {"ids": []},
+        {"ids": ["42"]},
+        {"ids": 42},
+        {"ids": [ID, None]},
+        {"workflow_type": 1},
+        {"title_contains": 1},
+        {"query": 1},
         {"limit": 0},
         {"limit": -1},
+        {"limit": 1.5},
+        {"limit": "5"},
+        {"limit": True},
     ],
 )
 def test_list_query_impossible(server: Loopback, client: Client, conditions: dict[str, Any]) -> None:
     """
-    What cannot be put into the query language is refused before anything is sent.
+    What cannot be put into the query language, or what no instance can have, is refused before anything is sent.
     """
     with pytest.raises(SearchError) as caught:
         client.list_workflow_instances(**conditions)
 
     assert isinstance(caught.value, ValueError)
     assert [] == server.seen
+
+
+def test_list_of_no_status(server: Loopback, client: Client) -> None:
+    """
+    A word that is no status of Keyfactor's is an error that has them all.
+    """
+    expected = (
+        "status: 'Pending' is no status of Keyfactor's, so nothing has it: give Running, Suspended, Complete, Rejected,"
+        " Failed or CanceledForRestart"
+    )
+    with pytest.raises(SearchError) as caught:
+        client.list_workflow_instances(status="Pending")  # type: ignore[arg-type]  # what is tested
+
+    assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["Enrolment", "enrollments", "Enroll", "CertificateEnrollment", "Revokation"])
+def test_list_of_nearly_a_workflow_type(server: Loopback, client: Client, given: str) -> None:
+    """
+    What is nearly one of Keyfactor's types is asked for as it is, and warned of where the list was asked for.
+    """
+    server.answers = [Reply([])]
+    with pytest.warns(UserWarning, match=f"workflow_type: '{given}' is no type that Keyfactor documents; '") as caught:
+        client.list_workflow_instances(workflow_type=given)
+
+    assert [__file__] == [warning.filename for warning in caught]
+    assert f'WorkflowType -eq "{given}"' == server.seen[0].query["QueryString"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("enrollment", "Enrollment"),
+        (" Expiration ", "Expiration"),
+        ("CERTIFICATELEFTCOLLECTION", "CertificateLeftCollection"),
+        ("KeyRotation", "KeyRotation"),
+        ("RevocationMonitoring", "RevocationMonitoring"),
+    ],
+)
+def test_list_of_a_workflow_type(server: Loopback, client: Client, given: str, sent: str) -> None:
+    """
+    A type is asked for in Keyfactor's spelling; one of a later version goes as it is, without a warning.
+    """
+    server.answers = [Reply([])]
+    client.list_workflow_instances(workflow_type=given)
+
+    assert f'WorkflowType -eq "{sent}"' == server.seen[0].query["QueryString"]
 
 
 @pytest.mark.parametrize(("count", "requests_sent"), [(0, 1), (49, 1), (50, 2), (51, 2), (120, 3)])
@@ -327,6 +395,96 @@ def test_list_loose_order(server: Loopback, client: Client) -> None:
     server.answers = [Reply(rows(50)), Reply(rows(10, first=45))]
 
     assert list(range(55)) == [row.reference_id for row in client.list_workflow_instances()]
+
+
+class MovingList:
+    """A list that `change` changes after each page, in the order that is asked for, or always the newest first."""
+
+    def __init__(
+        self, count: int, change: Callable[[list[dict[str, Any]]], object], *, is_sorted: bool, with_total: bool
+    ) -> None:
+        self.rows = rows(count)
+        self._change = change
+        self._is_sorted = is_sorted
+        self._with_total = with_total
+
+    def __call__(self, request: Seen) -> Reply:
+        descending = not (self._is_sorted and request.query["SortAscending"] == "0")
+        ordered = sorted(self.rows, key=lambda row: row["ReferenceId"], reverse=descending)
+        reply = paged(ordered, with_total=self._with_total)(request)
+        self._change(self.rows)
+        return reply
+
+
+def growing(by: int, *, up_to: int) -> Callable[[list[dict[str, Any]]], None]:
+    def grow(all_rows: list[dict[str, Any]]) -> None:
+        if len(all_rows) < up_to:
+            all_rows.extend(rows(by, first=len(all_rows)))
+
+    return grow
+
+
+@pytest.mark.parametrize("with_total", [True, False])
+@pytest.mark.parametrize(("is_sorted", "growth"), [(True, 1), (True, 10), (True, 49), (False, 10), (False, 49)])
+def test_list_that_grows(server: Loopback, client: Client, is_sorted: bool, growth: int, with_total: bool) -> None:
+    """
+    A list that grows while it is read page by page loses no row, also where the server sorts as it likes.
+    """
+    server.answers = MovingList(250, growing(growth, up_to=600), is_sorted=is_sorted, with_total=with_total)
+
+    found = [row.reference_id for row in client.list_workflow_instances()]
+
+    assert set(range(250)) <= set(found)
+    assert len(found) == len(set(found))
+
+
+def test_list_that_grows_by_a_page(server: Loopback, client: Client) -> None:
+    """
+    A page without a new row is not taken for the end: 50 new ones in front make the second page the first again.
+    """
+    server.answers = MovingList(250, growing(50, up_to=300), is_sorted=False, with_total=False)
+
+    assert set(range(250)) <= {row.reference_id for row in client.list_workflow_instances()}
+
+
+def test_list_that_shrinks(server: Loopback, client: Client) -> None:
+    """
+    Rows that leave, as approved ones leave those that are Suspended, push no other out of the list.
+    """
+    server.answers = MovingList(
+        250, lambda all_rows: len(all_rows) > 200 and all_rows.pop(0), is_sorted=True, with_total=True
+    )
+
+    assert set(range(50, 250)) <= {row.reference_id for row in client.list_workflow_instances()}
+
+
+def test_list_of_a_server_that_does_not_sort(server: Loopback, client: Client) -> None:
+    """
+    A server that refuses the order is asked without it.
+    """
+    everything = paged(rows(70))
+    server.answers = lambda request: Reply(SAID, status=400) if "SortField" in request.query else everything(request)
+
+    assert list(range(70)) == [row.reference_id for row in client.list_workflow_instances()]
+
+
+def test_list_refused(server: Loopback, client: Client) -> None:
+    """
+    A query that is refused without an order too is an error.
+    """
+    server.answers = [Reply(SAID, status=400)]
+    with pytest.raises(StatusError, match="400"):
+        client.list_workflow_instances(query="odd")
+
+
+@pytest.mark.parametrize("total", ["9" * 5000, "-1", "1e3", ""])
+def test_list_odd_total(server: Loopback, client: Client, total: str) -> None:
+    """
+    A total that is no number is none.
+    """
+    server.answers = [Reply(rows(3), headers={"x-total-count": total})]
+
+    assert 3 == len(client.list_workflow_instances())
 
 
 @pytest.mark.parametrize("body", [{}, {"Items": []}, "text", None, 1, [1], [{"Status": "Complete"}]])
@@ -573,6 +731,7 @@ def test_retry_after(server: Loopback, header: str, expected: float | None, stat
 @pytest.mark.parametrize(
     ("body", "says"),
     [
+        (b"[1" + b"0" * 10_000 + b"]", "unknown form: all of it"),
         (b"null", "unknown form: all of it"),
         (b"[]", "unknown form: all of it"),
         (b"{}", "unknown form: instance_id"),
