@@ -8,7 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import KeyfactorError
+    from .errors import (
+        ForbiddenError,
+        InstanceIdError,
+        KeyfactorError,
+        NoAnswerError,
+        NotApprovedError,
+        NotFoundError,
+        RedirectError,
+        RequestError,
+        RestartError,
+        SearchError,
+        SettingsError,
+        StatusError,
+        UnauthorizedError,
+        UnavailableError,
+        UnusableAnswerError,
+    )
     from .functions import (
         get_workflow_instance,
         get_workflow_instance_output,
@@ -18,17 +34,58 @@ if TYPE_CHECKING:
     from .gate import WorkflowApproval
     from .instance import WorkflowInstance
     from .keyfactor.client import Client
+    from .keyfactor.models import (
+        Instance,
+        InstanceDefinition,
+        InstanceSignal,
+        InstanceSummary,
+        Status,
+        WorkflowDefinition,
+    )
+    from .keyfactor.search import Filters
     from .keyfactor.settings import Settings, load_settings
     from .provider import Provider
-    from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary
+    from .results import (
+        Definition,
+        Evidence,
+        GetWorkflowInstanceResult,
+        Signal,
+        WorkflowInstanceSummary,
+    )
+
+    __version__: str
 
 __all__ = [
     "Client",
+    "Definition",
+    "Evidence",
+    "Filters",
+    "ForbiddenError",
     "GetWorkflowInstanceResult",
+    "Instance",
+    "InstanceDefinition",
+    "InstanceIdError",
+    "InstanceSignal",
+    "InstanceSummary",
     "KeyfactorError",
+    "NoAnswerError",
+    "NotApprovedError",
+    "NotFoundError",
     "Provider",
+    "RedirectError",
+    "RequestError",
+    "RestartError",
+    "SearchError",
     "Settings",
+    "SettingsError",
+    "Signal",
+    "Status",
+    "StatusError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UnusableAnswerError",
     "WorkflowApproval",
+    "WorkflowDefinition",
     "WorkflowInstance",
     "WorkflowInstanceSummary",
     "get_workflow_instance",
@@ -40,11 +97,35 @@ __all__ = [
 
 _MODULE_OF = {
     "Client": "keyfactor.client",
+    "Definition": "results",
+    "Evidence": "results",
+    "Filters": "keyfactor.search",
+    "ForbiddenError": "errors",
     "GetWorkflowInstanceResult": "results",
+    "Instance": "keyfactor.models",
+    "InstanceDefinition": "keyfactor.models",
+    "InstanceIdError": "errors",
+    "InstanceSignal": "keyfactor.models",
+    "InstanceSummary": "keyfactor.models",
     "KeyfactorError": "errors",
+    "NoAnswerError": "errors",
+    "NotApprovedError": "errors",
+    "NotFoundError": "errors",
     "Provider": "provider",
+    "RedirectError": "errors",
+    "RequestError": "errors",
+    "RestartError": "errors",
+    "SearchError": "errors",
     "Settings": "keyfactor.settings",
+    "SettingsError": "errors",
+    "Signal": "results",
+    "Status": "keyfactor.models",
+    "StatusError": "errors",
+    "UnauthorizedError": "errors",
+    "UnavailableError": "errors",
+    "UnusableAnswerError": "errors",
     "WorkflowApproval": "gate",
+    "WorkflowDefinition": "keyfactor.models",
     "WorkflowInstance": "instance",
     "WorkflowInstanceSummary": "results",
     "get_workflow_instance": "functions",
@@ -61,8 +142,10 @@ if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every 
         # At first use: the sandbox, its pytest plugin and the command line must not wait half a second for pulumi.
         if name in _MODULE_OF:
             return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        if name == "__version__":
+            return import_module("importlib.metadata").version("kf-provider")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*__all__, "__version__"]

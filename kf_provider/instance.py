@@ -15,7 +15,7 @@ from pulumi.output import Unknown
 from .errors import InstanceIdError, KeyfactorError
 from .keyfactor.client import client_for
 from .keyfactor.models import parse_instance_id
-from .provider import one_line, own_provider, plugin_settings
+from .provider import is_mocked, one_line, own_provider, plugin_settings
 from .results import Definition, Signal
 from .sdk import show_our_errors_in_one_line
 
@@ -81,7 +81,10 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
     A workflow instance, read at every preview and update, with its real values in both.
 
     `initial_data` and `current_state_data` are secret outputs; `state_data_keys` keeps only parts of them. An instance
-    that is not found, or cannot be read, ends the run with one line that says why.
+    that is not found, or cannot be read, ends the run with one line that says why, a refresh too.
+
+    `status` is Running, Suspended, Complete, Rejected, Failed or CanceledForRestart; a word of a later version, or a
+    number in text where the server sends numbers that the setting `status_names` does not name.
     """
 
     instance_id: pulumi.Output[str]
@@ -110,7 +113,8 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
         """
         :param name: the name of this resource in the stack
         :param instance_id: the instance's GUID
-        :param state_data_keys: dotted paths (`Subject`, `SANs.dns`): only these parts of the data are kept
+        :param state_data_keys: dotted paths (`Subject`, `SANs.dns`): only these parts of the data are kept; a warning
+            tells of a path that is not there
         :param opts: `provider` chooses another server; options that mean nothing for a read are refused
         """
         opts = opts or pulumi.ResourceOptions()
@@ -120,18 +124,29 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
                 f"WorkflowInstance {name!r} is only read, so these options would do nothing and are to be left out: "
                 f"{', '.join(given)}"
             )
-        if isinstance(state_data_keys, str):
-            raise TypeError(f"WorkflowInstance {name!r}: state_data_keys is a list of paths, not one text")
+        paths = _checked_paths(name, state_data_keys)
         own_provider(opts.provider)
         opts = pulumi.ResourceOptions.merge(
             opts, pulumi.ResourceOptions(id=instance_guid(instance_id), additional_secret_outputs=list(SECRET_OUTPUTS))
         )
         props: dict[str, Any] = dict.fromkeys(WorkflowInstance.__annotations__)
-        if state_data_keys is not None:
-            props["state_data_keys"] = list(state_data_keys)
+        if paths is not None:
+            props["state_data_keys"] = paths
         super().__init__(WorkflowInstanceProvider(), name, props, opts)
         for output in WorkflowInstance.__annotations__:
             self.__dict__[output] = _known(self.__dict__[output])
+        if paths and not is_mocked():
+            kept = pulumi.Output.all(*(self.__dict__[output] for output in SECRET_OUTPUTS))
+            kept.apply(lambda data: self._warn_of_missing(name, paths, data))
+
+    def _warn_of_missing(self, name: str, paths: Sequence[str], data: Sequence[Mapping[str, Any]]) -> None:
+        for path in paths:
+            if not any(keep_parts(part, [path]) for part in data):
+                pulumi.log.warn(
+                    f"WorkflowInstance {name!r}: state_data_keys has {path!r}, where neither initial_data nor"
+                    " current_state_data has a value; a later step may add it, or the path is wrong",
+                    resource=self,
+                )
 
 
 def instance_guid(instance_id: pulumi.Input[str]) -> pulumi.Input[str]:
@@ -149,6 +164,14 @@ def instance_guid(instance_id: pulumi.Input[str]) -> pulumi.Input[str]:
 
     known: pulumi.Output[Any] = pulumi.Output.from_input(instance_id)
     return known.apply(parse)
+
+
+def _checked_paths(name: str, paths: Sequence[str] | None) -> list[str] | None:
+    if paths is None:
+        return None
+    if isinstance(paths, str) or not all(isinstance(path, str) and path for path in paths):
+        raise TypeError(f"WorkflowInstance {name!r}: state_data_keys is a list of paths, each a text")
+    return list(paths)
 
 
 def keep_parts(data: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:

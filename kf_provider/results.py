@@ -37,6 +37,9 @@ class Signal(dict[str, Any]):
 class WorkflowInstanceSummary(dict[str, Any]):
     """
     A row of the list of instances: all but the signals and the state data, which the list does not have.
+
+    `status` is Running, Suspended, Complete, Rejected, Failed or CanceledForRestart; a word of a later version, or a
+    number in text where the server sends numbers that the setting `status_names` does not name.
     """
 
     instance_id: str = pulumi.property("instance_id")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, NoReturn, get_args
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 
@@ -33,6 +33,8 @@ from .sources import (
     kind_named,
     merge_sources,
 )
+
+Gates: TypeAlias = Literal["wait", "check", "off"]
 
 
 def _truth(value: object) -> object:
@@ -130,7 +132,7 @@ class Settings(CredentialSettings, ServerSettings):
         Setting("seconds for one request, or a duration such as `90s`", "KEYFACTOR_CLIENT_TIMEOUT"),
     ] = 60.0
     gates: Annotated[
-        Literal["wait", "check", "off"],
+        Gates,
         Setting("`wait`, `check` or `off`, see `WorkflowApproval`", "KEYFACTOR_GATES"),
     ] = "wait"
     outage_seconds: Annotated[
@@ -193,7 +195,7 @@ class SettingsInputs(CredentialInputs, total=False):
     ca_cert: Input[str] | None
     skip_verify: Input[bool | str] | None
     request_timeout: Input[float | str | timedelta] | None
-    gates: Input[str] | None
+    gates: Input[Gates] | None
     outage_seconds: Input[float | str | timedelta] | None
     former_servers: Input[str | Sequence[str]] | None
     status_names: Input[str | Mapping[int, str]] | None

@@ -160,6 +160,54 @@ def test_named_parts_of_the_data(new_stack: NewStack, server: Sandbox, pending: 
     assert {"keys": "Subject"} == stack.outputs
 
 
+def test_what_looks_like_a_slip_warns(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    A path of state_data_keys that is not there, and nearly a workflow type, are warnings; what is there is none.
+    """
+    id_ = server.start_enrollment(
+        subject="CN=web.example.com", state_data={"Deep": {"a": 0, "b.c": 1}, "Empty": {}, "Null": None}
+    )
+    there = ["Subject", "Deep", "Deep.a", "Deep.b.c", "Empty"]
+    stack = new_stack(
+        f"""
+        kf.WorkflowInstance("read", "{id_}", state_data_keys={[*there, "Sans.dns", "Deep.nothing", "Null"]})
+        kf.get_workflow_instances(workflow_type="Enrolment")
+        """,
+        server.environment(),
+    )
+
+    run = stack.preview()
+
+    assert run.code == 0, run
+    diagnostics = run.text.partition("Diagnostics:")[2]
+    assert 4 == diagnostics.count("warning:"), run
+    for path in ("Sans.dns", "Deep.nothing", "Null"):
+        assert f"WorkflowInstance 'read': state_data_keys has '{path}', where neither " in diagnostics
+    assert "workflow_type: 'Enrolment' is no type that Keyfactor documents; 'Enrollment' is one" in diagnostics
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ('kf.get_workflow_instances(status="Pending")', "status: 'Pending' is no status of Keyfactor's"),
+        ('kf.get_workflow_instance(pulumi.Output.from_input("x"))', "use get_workflow_instance_output"),
+        ('kf.get_workflow_instances_output(limit=pulumi.Output.from_input("x"))', "limit: 'x' is not a whole number"),
+    ],
+    ids=["no status", "output", "limit"],
+)
+def test_wrong_argument_is_one_line(new_stack: NewStack, server: Sandbox, expression: str, text: str) -> None:
+    """
+    An argument that can bring nothing ends the preview in one line.
+    """
+    stack = new_stack(expression, server.environment())
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert text in run.text, run
+    assert "Traceback" not in run.text, run
+
+
 @pytest.mark.parametrize(
     "expression",
     [

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
 import kf_provider
+import kf_provider.errors
 
 
 @pytest.mark.parametrize("name", kf_provider.__all__)
@@ -20,6 +22,30 @@ def test_public_name(name: str) -> None:
 
     assert name == getattr(kf_provider, name).__name__
     assert name in dir(kf_provider)
+
+
+def test_every_error_is_public() -> None:
+    """
+    Each class of the tree of errors can be named from the package.
+    """
+    found = [found for found in vars(kf_provider.errors).values() if isinstance(found, type)]
+    errors = {error.__name__ for error in found if issubclass(error, Exception)}
+
+    assert {"RestartError", "SettingsError"} <= errors <= set(kf_provider.__all__)
+
+
+def test_dir_is_public() -> None:
+    """
+    `dir` shows the public names alone, and the version.
+    """
+    assert sorted([*kf_provider.__all__, "__version__"]) == dir(kf_provider)
+
+
+def test_version() -> None:
+    """
+    The version is that of the distribution.
+    """
+    assert version("kf-provider") == kf_provider.__version__
 
 
 def test_no_other_name() -> None:
