@@ -87,7 +87,7 @@ class Loopback:
     The server. `answers`: a function of the request, or replies for one request each, the last one for all that follow.
     """
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: bool | ssl.SSLContext = False) -> None:
         self.seen: list[Seen] = []
         self.answers: Answer | Sequence[Reply] = [Reply(status=500)]
         self._lock = threading.Lock()
@@ -95,8 +95,11 @@ class Loopback:
         self._server.daemon_threads = True
         self._server.block_on_close = False
         if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(HERE / "loopback-server.pem")
+            if isinstance(tls, ssl.SSLContext):
+                context = tls
+            else:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(HERE / "loopback-server.pem")
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_port
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
@@ -156,7 +159,7 @@ class Loopback:
 
 
 @contextmanager
-def running(*, tls: bool = False) -> Iterator[Loopback]:
+def running(*, tls: bool | ssl.SSLContext = False) -> Iterator[Loopback]:
     """A running server, for tests that need a second one."""
     with Loopback(tls=tls) as server:
         yield server
