@@ -6,13 +6,15 @@ Source: Keyfactor Command Web API reference, Workflow Instances; "Web API Common
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Final, NoReturn, Self, TypeVar, Unpack
+from typing import Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
@@ -45,7 +47,7 @@ RETRIES: Final = 2
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
 # 0 is ascending, whatever the parameter is called.
 _IN_ORDER: Final[Mapping[str, str]] = {"SortField": "ReferenceId", "SortAscending": "0"}
-_LONGEST_LOOKS: Final = 5  # at a list that loses rows while it is read
+_MOST_READS: Final = 5  # at a list that loses rows while it is read
 _LONGEST_TOTAL: Final = 18  # digits
 _LONGEST_CODE: Final = 40
 _THE_LIST: Final = "the list of workflow instances"
@@ -59,13 +61,32 @@ _READ_INSTANCES: Final = (
 _READ_DEFINITIONS: Final = "it needs to read workflow definitions: /workflows/definitions/read/ (Command 11 and later)"
 
 
+_Given = ParamSpec("_Given")
+_Brought = TypeVar("_Brought")
+
+
+def _one_call(
+    method: Callable[Concatenate[Client, _Given], _Brought],
+) -> Callable[Concatenate[Client, _Given], _Brought]:
+    """
+    The method with one deadline, its `timeout`, for all that it sends.
+    """
+
+    @functools.wraps(method)
+    def call(self: Client, /, *args: _Given.args, **given: _Given.kwargs) -> _Brought:
+        with self._within(given.get("timeout")):
+            return method(self, *args, **given)
+
+    return call
+
+
 class Client:
     """
     A client of one Keyfactor Command server. May be shared by threads; `close()` it, or use it in a `with` statement.
 
     Every method raises a RequestError when the server does not bring what was asked. A `timeout` is in seconds, for
-    each request as a whole: connecting, a token, repetitions, and the last byte of the answer. `retries` is how often a
-    GET is repeated after a connection error, a 502, 503 or 504: 0 for those who poll.
+    the call as a whole: connecting, a token, repetitions, all pages, and the last byte of the answer. `retries` is how
+    often a GET is repeated after a connection error, a 502, 503 or 504: 0 for those who poll.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,6 +97,7 @@ class Client:
         self._transport = Transport(settings)
         self._credentials = settings.credential_kind.credentials(settings)
 
+    @_one_call
     def get_workflow_instance(
         self,
         instance_id: str | uuid.UUID | None = None,
@@ -104,6 +126,7 @@ class Client:
             )
         return instance
 
+    @_one_call
     def list_workflow_instances(
         self,
         *,
@@ -134,13 +157,14 @@ class Client:
             parameters |= _IN_ORDER
         ask = partial(self._get, _INSTANCES, what=_THE_LIST, timeout=timeout, retries=retries)
         found: dict[str, InstanceSummary] = {}
-        for _ in range(_LONGEST_LOOKS):
+        for _ in range(_MOST_READS):
             known = len(found)
             is_steady = self._read_pages(ask, parameters, found, limit)
             if is_steady or len(found) == known:
                 break
         return list(found.values())[:limit]
 
+    @_one_call
     def get_workflow_definition(
         self,
         definition_id: str,
@@ -269,11 +293,14 @@ class Client:
         if parameters:
             url += f"?{urlencode(parameters, quote_via=quote)}"
         attempt = partial(authenticated, Request("GET", url, headers), self._credentials, self._transport)
-        with self._transport.within(self.settings.request_timeout if timeout is None else timeout):
+        with self._within(timeout):
             answer = self._transport.repeated(attempt, retries=retries)
         if answer.status_code != 200:
             raise self._refusal(answer, what, permission)
         return answer
+
+    def _within(self, timeout: object) -> AbstractContextManager[None]:
+        return self._transport.within(timeout if isinstance(timeout, int | float) else self.settings.request_timeout)
 
     def _parsed(self, model: type[_Model], value: object, what: str) -> _Model:
         try:

@@ -1,5 +1,5 @@
 """
-The last moment of a request: one for all that it takes, whatever each part of it would allow.
+The last moment of a call: one for all that it takes, whatever each part of it would allow.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _LONGEST_TIMEOUT: Final = 86400.0  # seconds; a socket takes no number beyond th
 
 class Deadline(threading.local):
     """
-    When the request of this thread must be over, on the monotonic clock.
+    When what this thread does must be over, on the monotonic clock.
 
-    requests' own timeouts start anew with every byte: a server that drips would hold a thread for ever. What is not
-    bounded is the look-up of a name, which the system ends by itself.
+    requests' own timeouts start anew with every byte, every address and every leg: a server or a proxy that drips would
+    hold a thread for ever.
     """
 
     at = math.inf
@@ -29,12 +29,17 @@ class Deadline(threading.local):
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        self.allowed = min(seconds, _LONGEST_TIMEOUT)
-        self.at = time.monotonic() + self.allowed
+        """
+        What is in the `with` block must be over after these seconds, and no later than what is around it.
+        """
+        outer = self.at, self.allowed
+        allowed = min(seconds, _LONGEST_TIMEOUT)
+        if time.monotonic() + allowed < self.at:
+            self.at, self.allowed = time.monotonic() + allowed, allowed
         try:
             yield
         finally:
-            self.at = self.allowed = math.inf
+            self.at, self.allowed = outer
 
     def left(self) -> float:
         return self.at - time.monotonic()
@@ -50,12 +55,36 @@ DEADLINE: Final = Deadline()
 
 
 class DeadlineSocket(socket.socket):
+    """
+    A socket that waits no longer than its thread may. What others set as its time-out is replaced: they set it anew.
+    """
+
+    def connect(self, address: Any) -> None:
+        self.settimeout(DEADLINE.timeout())
+        super().connect(address)
+
+    def recv(self, *args: Any) -> bytes:
+        self.settimeout(DEADLINE.timeout())
+        return super().recv(*args)
+
     def recv_into(self, *args: Any) -> int:
-        self.settimeout(DEADLINE.timeout())  # urllib3 sets it anew for each request
+        self.settimeout(DEADLINE.timeout())
         return super().recv_into(*args)
+
+    def send(self, *args: Any) -> int:
+        self.settimeout(DEADLINE.timeout())
+        return super().send(*args)
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(DEADLINE.timeout())
+        super().sendall(*args)
 
 
 class DeadlineTlsSocket(DeadlineSocket, ssl.SSLSocket):
     """
-    The same over TLS. The handshake keeps to the connection's time-out as a whole, by itself.
+    The same over TLS. The system's time-out is that of the handshake as a whole.
     """
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.settimeout(DEADLINE.timeout())
+        super().do_handshake(block)

@@ -129,7 +129,7 @@ class Settings(CredentialSettings, ServerSettings):
         float,
         BeforeValidator(_seconds),
         Field(gt=0, allow_inf_nan=False),
-        Setting("seconds for one request, or a duration such as `90s`", "KEYFACTOR_CLIENT_TIMEOUT"),
+        Setting("seconds for one call, or a duration such as `90s`", "KEYFACTOR_CLIENT_TIMEOUT"),
     ] = 60.0
     gates: Annotated[
         Gates,

@@ -16,7 +16,7 @@ from requests import exceptions as theirs
 from ..errors import NoAnswerError, RequestError, UnusableAnswerError
 from .deadline import DEADLINE
 
-LONGEST_CONNECT: Final = 10.0  # seconds
+LONGEST_CONNECT: Final = 10.0  # seconds, with all that it takes until a request can be sent
 
 
 @contextmanager
@@ -50,9 +50,9 @@ _TRANSLATIONS: Final[
     (theirs.InvalidJSONError, UnusableAnswerError, True, "the answer is not JSON"),
     ((theirs.HTTPError, theirs.TooManyRedirects), UnusableAnswerError, False, "the answer has an odd status"),
     (theirs.InvalidProxyURL, NoAnswerError, False, "the proxy of the environment is not a URL"),
-    (theirs.InvalidSchema, NoAnswerError, False, "the scheme, or that of the proxy, is not supported"),
+    (theirs.InvalidSchema, NoAnswerError, False, "the SOCKS proxy of the environment needs the package PySocks"),
     (
-        (theirs.InvalidURL, theirs.MissingSchema, theirs.URLRequired),
+        (theirs.InvalidURL, theirs.MissingSchema, theirs.URLRequired, urllib3.exceptions.LocationValueError),
         NoAnswerError,
         False,
         "the address, or that of the proxy, is not a URL",
@@ -76,10 +76,14 @@ def translation(foreign: Exception, server: str) -> RequestError:
             )
     ours, is_transient, words = next(row[1:] for row in _TRANSLATIONS if isinstance(foreign, row[0]))
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
-        words = words if "{time}" in words else "no answer in {time}"
+        if isinstance(foreign, theirs.ProxyError):
+            words = "no connection to the proxy of the environment in {time}"
+        elif "{time}" not in words:
+            words = "no answer in {time}"
     elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
         words = f"{words} ({system.strerror})"
-    allowed = min(DEADLINE.allowed, LONGEST_CONNECT if isinstance(foreign, theirs.ConnectTimeout) else math.inf)
+    is_connecting = isinstance(foreign, theirs.ConnectTimeout | theirs.ProxyError)
+    allowed = min(DEADLINE.allowed, LONGEST_CONNECT if is_connecting else math.inf)
     time_allowed = "the time allowed" if math.isinf(allowed) else f"{max(round(allowed, 1), 0.1):g} s"
     return ours(f"{server}: {words.replace('{time}', time_allowed)}", is_transient=is_transient)
 

@@ -7,7 +7,6 @@ environment; proxies come from there; an answer has a largest size and a last mo
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,17 +17,16 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import requests.utils
-import urllib3
-import urllib3.connection
 from requests.adapters import HTTPAdapter
 
-from ..errors import NoAnswerError, RedirectError, UnusableAnswerError
+from ..errors import NoAnswerError, RedirectError, SettingsError, UnusableAnswerError
 from .addresses import is_loopback
 from .answers import Answer, Request
-from .deadline import DEADLINE, DeadlineSocket
+from .connections import Connection, TlsConnection
+from .deadline import DEADLINE
 from .settings import Settings
-from .tls import tls_context
-from .translation import LONGEST_CONNECT, translated
+from .tls import proxy_tls_context, tls_context
+from .translation import translated
 
 LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed
 _LARGEST_ERROR_BODY: Final = 64 * 1024  # bytes; the rest is not read
@@ -53,13 +51,14 @@ class Transport:
         self._session.headers.update(
             {"User-Agent": _user_agent(), "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
         )
-        adapter = _Adapter(tls_context(settings))
+        adapter = _Adapter(settings)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """
-        All that this thread sends in the `with` block must be over after these seconds.
+        All that this thread sends in the `with` block must be over after these seconds, and no later than what is
+        around it.
         """
         return DEADLINE.within(seconds)
 
@@ -92,28 +91,28 @@ class Transport:
         Send a request once, as it is, whatever the status of the answer. Raises NoAnswerError, RedirectError, or
         UnusableAnswerError for too large a body.
         """
-        method, url, headers, form = request
-        with translated(_host(url)):
-            prepared = self._session.prepare_request(requests.Request(method, url, headers=headers, data=form))
-            timeout = DEADLINE.timeout()
-            # Credentials in plain http must not leave the machine, so a proxy is not asked for loopback.
-            proxies = {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
-            with self._session.send(
-                prepared,
-                proxies=proxies,
-                timeout=(min(timeout, LONGEST_CONNECT), timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                if 300 <= response.status_code < 400:
-                    raise _redirect(response)
-                return Answer(response.status_code, response.headers, _body(response))
+        with translated(_host(request.url)):
+            return self._exchange(request)
 
     def close(self) -> None:
         """
         Close the idle connections.
         """
         self._session.close()
+
+    def _exchange(self, request: Request) -> Answer:
+        url = request.url
+        prepared = self._session.prepare_request(
+            requests.Request(request.method, url, headers=request.headers, data=request.form)
+        )
+        # Credentials in plain http must not leave the machine, so a proxy is not asked for loopback.
+        proxies = {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
+        with self._session.send(
+            prepared, proxies=proxies, timeout=DEADLINE.timeout(), allow_redirects=False, stream=True
+        ) as response:
+            if 300 <= response.status_code < 400:
+                raise _redirect(response)
+            return Answer(response.status_code, response.headers, _body(response))
 
 
 class _Session(requests.Session):
@@ -123,43 +122,36 @@ class _Session(requests.Session):
         """
 
 
-class _Connection(urllib3.connection.HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        timeout = self.sock.gettimeout()
-        self.sock = DeadlineSocket(fileno=self.sock.detach())
-        self.sock.settimeout(timeout)
-
-
-class _UnverifiedConnection(urllib3.connection.HTTPSConnection):
-    """
-    A connection under skip_verify, which its user has chosen: urllib3 does not warn that it is not verified.
-
-    The warning would be a diagnostic of every `pulumi up` and `preview`. A filter would be the whole process's, where
-    others may want it, and changing filters for a moment is not safe with threads.
-    """
-
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True  # urllib3 asks this for its warning alone
-
-
 class _Adapter(HTTPAdapter):
     """
-    Uses our TLS context for everything: requests would add its own roots to an explicit CA.
+    Uses our TLS contexts and connections for everything: requests would add its own roots to an explicit CA.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._context = tls_context(settings)
         super().__init__(pool_maxsize=64)  # more threads at once, and urllib3 logs a warning for each connection
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if pool.scheme == "http":
-            pool.ConnectionCls = _Connection
-        elif self._context.verify_mode == ssl.CERT_NONE:
-            pool.ConnectionCls = _UnverifiedConnection
+        try:
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        except (requests.exceptions.InvalidSchema, SettingsError):
+            raise  # PySocks is missing, or the CA's file by now
+        except Exception:
+            # The request's own address is checked by now. Whatever is raised for a proxy's may quote its password.
+            raise requests.exceptions.InvalidProxyURL("not the URL of a proxy") from None
+        if "_socks_options" in pool.conn_kw:
+            from .socks_connection import SocksConnection  # needs PySocks, which only users of such a proxy have
+
+            pool.ConnectionCls = SocksConnection
+        else:
+            pool.ConnectionCls = Connection if pool.scheme == "http" else TlsConnection
         return pool
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy not in self.proxy_manager and urlsplit(proxy).scheme.lower() == "https":
+            kwargs["proxy_ssl_context"] = proxy_tls_context(self._settings)
+        return super().proxy_manager_for(proxy, **kwargs)
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
         host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)

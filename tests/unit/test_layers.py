@@ -25,6 +25,8 @@ LAYERS = [
     {"keyfactor.kinds"},
     {"keyfactor.settings"},
     {"keyfactor.tls", "keyfactor.translation"},
+    {"keyfactor.connections"},
+    {"keyfactor.socks_connection"},
     {"keyfactor.transport"},
     {"keyfactor.auth"},
     {"keyfactor.client"},
@@ -46,7 +48,7 @@ ENTRANCES = {"__init__", "__main__"}
 
 # Outside packages that only some modules may know.
 PULUMI = {"sdk", "results", "provider", "ending", "functions", "instance", "approval", "gate"}
-HTTP = {"keyfactor.tls", "keyfactor.translation", "keyfactor.transport"}
+HTTP = {"keyfactor.tls", "keyfactor.translation", "keyfactor.connections", "keyfactor.transport"}
 RESERVED = {
     "pulumi": PULUMI,
     "pulumi_policy": set[str](),

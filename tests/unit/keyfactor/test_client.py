@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ import kf_provider.keyfactor.client
 from kf_provider.errors import (
     ForbiddenError,
     InstanceIdError,
+    NoAnswerError,
     NotFoundError,
     RequestError,
     StatusError,
@@ -24,6 +26,7 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 from kf_provider.keyfactor.client import Client
+from kf_provider.keyfactor.settings import load_settings
 
 from ..loopback import (
     GOOD,
@@ -211,6 +214,74 @@ def test_list_limit(server: Loopback, client: Client, limit: int, sizes: list[st
 
     assert list(range(limit)) == [row.reference_id for row in client.list_workflow_instances(limit=limit)]
     assert sizes == [request.query["ReturnLimit"] for request in server.seen]
+
+
+def endless(request: Seen) -> Reply:
+    time.sleep(0.05)
+    size, number = int(request.query["ReturnLimit"]), int(request.query["PageReturned"])
+    return Reply(rows(size, first=size * number))
+
+
+def test_list_without_end(server: Loopback, client: Client) -> None:
+    """
+    A list that goes on page by page is given up when the time of the call is over, not of each page.
+    """
+    server.answers = endless
+    started = time.monotonic()
+    with pytest.raises(NoAnswerError, match=r"in 0\.5 s") as caught:
+        client.list_workflow_instances(timeout=0.5)
+
+    assert time.monotonic() - started < 1.3
+    assert caught.value.is_transient
+    assert len(server.seen) > 1
+
+
+def test_find_without_end(server: Loopback, client: Client) -> None:
+    """
+    So is a search for a reference id that never ends.
+    """
+    server.answers = endless
+    started = time.monotonic()
+    with pytest.raises(NoAnswerError, match=r"in 0\.5 s"):
+        client.get_workflow_instance(reference_id=10**9, timeout=0.5)
+
+    assert time.monotonic() - started < 1.3
+
+
+def test_one_deadline_for_all_parts_of_a_call(server: Loopback) -> None:
+    """
+    A token, a repetition, a renewed token and several requests share the time of one call.
+    """
+
+    def slowly(request: Seen) -> Reply:
+        time.sleep(0.2)
+        if request.path == "/token":
+            return Reply({"access_token": "t"})
+        return Reply(status=401) if len(server.seen) % 4 == 0 else Reply(status=503)
+
+    server.answers = slowly
+    settings = load_settings(
+        hostname=server.url, client_id="c", client_secret="s", token_url=f"{server.url}/token", request_timeout=0.7
+    )
+    started = time.monotonic()
+    with Client(settings) as client, pytest.raises(RequestError):
+        client.get_workflow_definition(ID, retries=50)
+
+    assert time.monotonic() - started < 1.5
+
+
+def test_timeout_of_a_call_is_its_own(server: Loopback, client: Client) -> None:
+    """
+    A longer time than the settings' counts for all requests of a call, also for the list behind a reference id.
+    """
+
+    def slowly(request: Seen) -> Reply:
+        time.sleep(0.3)
+        return Reply(INSTANCE if request.path.endswith(ID) else [INSTANCE])
+
+    server.answers = slowly
+    with client_for(server, request_timeout=0.1) as impatient:
+        assert ID == impatient.get_workflow_instance(reference_id=42, timeout=5).instance_id
 
 
 def test_list_without_paging(server: Loopback, client: Client) -> None:

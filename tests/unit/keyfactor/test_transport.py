@@ -328,6 +328,72 @@ def test_proxy_not_for_loopback(monkeypatch: pytest.MonkeyPatch, server: Loopbac
         assert ID == client.get_workflow_instance(ID).instance_id
 
 
+@pytest.mark.parametrize("skip_verify", [False, True], ids=["verified", "skip_verify"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://",
+        "http://:3128",
+        "https://",
+        "http:///",
+        "http://user:canary@",
+        "http://user:canary@:3128",
+        "https://user:canary@",
+        "socks5://",
+        "socks5h://user:canary@:1080",
+        "socks9://127.0.0.1:1",
+        "ftp://127.0.0.1:1",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http://[",
+        "/",
+        " ",
+    ],
+)
+def test_proxy_without_sense(monkeypatch: pytest.MonkeyPatch, proxy: str, skip_verify: bool) -> None:
+    """
+    A proxy without a host, or of a kind or port that there is not, is told at once; that does not pass.
+    """
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    settings = load_settings(hostname="kf.example.com", access_token="t", skip_verify=skip_verify)
+    with Client(settings) as client, pytest.raises(NoAnswerError) as caught:
+        client.get_workflow_instance(ID)
+
+    assert "https://kf.example.com: the proxy of the environment is not a URL" == str(caught.value)
+    assert not caught.value.is_transient
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_proxy_with_an_impossible_host(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """
+    Nor does a host that no name can be.
+    """
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{host}:80")
+    settings = load_settings(hostname="kf.example.com", access_token="t")
+    with Client(settings) as client, pytest.raises(NoAnswerError) as caught:
+        client.get_workflow_instance(ID)
+
+    assert "https://kf.example.com: the address, or that of the proxy, is not a URL" == str(caught.value)
+    assert not caught.value.is_transient
+
+
+def test_socks_without_pysocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where PySocks is missing, the message about a SOCKS proxy names it.
+    """
+
+    def missing(*_: object, **__: object) -> None:  # what requests has in its place then
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", missing)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5h://127.0.0.1:1080")
+    settings = load_settings(hostname="kf.example.com", access_token="t")
+    with Client(settings) as client, pytest.raises(NoAnswerError, match="needs the package PySocks") as caught:
+        client.get_workflow_instance(ID)
+
+    assert not caught.value.is_transient
+
+
 def test_cookies(server: Loopback, client: Client) -> None:
     """
     Cookies are not kept: threads share one session.
