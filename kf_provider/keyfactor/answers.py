@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from ..errors import UnusableAnswerError
 
@@ -20,34 +21,36 @@ _TITLE_IS_WITHIN: Final = 64 * 1024  # characters
 _LONGEST_TITLE: Final = 200  # characters
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class Request:
     """
     What is to be sent: a GET, or a form that asks for a token.
     """
 
     method: str
     url: str
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None
 
     def authorized(self, authorization: str) -> Request:
         """
         The same with this Authorization header.
         """
-        return self._replace(headers={**self.headers, "Authorization": authorization})
+        return replace(self, headers={**self.headers, "Authorization": authorization})
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.url.partition('?')[0]}>"  # headers and forms hold secrets
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True)
+class Answer:
     """
     What came back, whatever its status.
     """
 
     status_code: int
-    headers: Mapping[str, str]  # without regard to case
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # without regard to case
+    body: bytes = field(repr=False)  # a token, or state data
 
     @property
     def retry_after(self) -> float | None:

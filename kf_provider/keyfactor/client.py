@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from ..errors import (
     ForbiddenError,
     InstanceIdError,
+    KeyfactorError,
     NotFoundError,
     RequestError,
     SearchError,
@@ -41,6 +42,7 @@ from .models import (
 )
 from .search import Filters, doubt_about, query_of
 from .settings import Settings
+from .translation import bare
 from .transport import Transport
 
 RETRIES: Final = 2
@@ -69,13 +71,17 @@ def _one_call(
     method: Callable[Concatenate[Client, _Given], _Brought],
 ) -> Callable[Concatenate[Client, _Given], _Brought]:
     """
-    The method with one deadline, its `timeout`, for all that it sends.
+    The method with one deadline, its `timeout`, for all that it sends; and its errors are bare.
     """
 
     @functools.wraps(method)
     def call(self: Client, /, *args: _Given.args, **given: _Given.kwargs) -> _Brought:
-        with self._within(given.get("timeout")):
-            return method(self, *args, **given)
+        try:
+            with self._within(given.get("timeout")):
+                return method(self, *args, **given)
+        except KeyfactorError as failed:
+            error = failed
+        raise bare(error)
 
     return call
 

@@ -6,29 +6,43 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 import urllib3
 from requests import exceptions as theirs
 
-from ..errors import NoAnswerError, RequestError, UnusableAnswerError
+from ..errors import KeyfactorError, NoAnswerError, RequestError, UnusableAnswerError
 from .deadline import DEADLINE
 
 LONGEST_CONNECT: Final = 10.0  # seconds, with all that it takes until a request can be sent
 
+Result = TypeVar("Result")
+Error = TypeVar("Error", bound=KeyfactorError)
 
-@contextmanager
-def translated(server: str) -> Iterator[None]:
+
+def translated(send: Callable[[], Result], server: str) -> Result:
     """
-    What is raised in the block is ours, and names the server.
+    What is sent brings; what it raises is ours, names the server, and is bare.
     """
     try:
-        yield
-    except (theirs.RequestException, urllib3.exceptions.HTTPError, OSError) as foreign:
-        # A ValueError is about a URL or header, and quotes it, with what is secret in it.
-        raise translation(foreign, server) from (None if isinstance(foreign, ValueError) else foreign)
+        return send()
+    except KeyfactorError as own:
+        error = own
+    except Exception as foreign:
+        error = translation(foreign, server)
+    raise bare(error)
+
+
+def bare(error: Error) -> Error:
+    """
+    The error without the frames that it came through, and without what was handled there. To be raised anew, outside
+    of any `except`.
+
+    Tools that print the locals of frames, or follow the errors behind one, would find what was sent and what came.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 # The first that fits: foreign classes, ours, whether it may pass, what to say.
@@ -64,9 +78,19 @@ _TRANSLATIONS: Final[
 
 def translation(foreign: Exception, server: str) -> RequestError:
     """
-    Our exception for one of requests, urllib3 or the operating system. Quotes no URL and no header.
+    Our exception for any other. Quotes no URL and no header; its cause is the system's own error, which knows of none.
     """
     causes = list(_causes(foreign))
+    error = _meaning(foreign, causes, server)
+    for cause in reversed(causes):
+        if isinstance(cause, OSError) and not isinstance(cause, theirs.RequestException):
+            cause.__cause__ = cause.__context__ = None
+            error.__cause__ = cause.with_traceback(None)
+            break
+    return error
+
+
+def _meaning(foreign: Exception, causes: Sequence[BaseException], server: str) -> RequestError:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = getattr(cause, "verify_message", None) or "certificate verify failed"

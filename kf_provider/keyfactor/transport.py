@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -91,8 +92,7 @@ class Transport:
         Send a request once, as it is, whatever the status of the answer. Raises NoAnswerError, RedirectError, or
         UnusableAnswerError for too large a body.
         """
-        with translated(_host(request.url)):
-            return self._exchange(request)
+        return translated(partial(self._exchange, request), _host(request.url))
 
     def close(self) -> None:
         """

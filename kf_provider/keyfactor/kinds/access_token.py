@@ -41,10 +41,13 @@ def _identity(given: AccessTokenSettings) -> str:
 
 
 def _credentials(given: AccessTokenSettings) -> FixedHeader:
-    token = unwrapped(given.access_token).strip()  # files and shells add a newline
-    if not BEARER_TOKEN.fullmatch(token):
+    if not BEARER_TOKEN.fullmatch(_token(given)):  # no local holds it when this raises
         raise SettingsError(f"{ways(AccessTokenSettings, 'access_token')} is not a token")
-    return FixedHeader(f"Bearer {token}", token)
+    return FixedHeader(f"Bearer {_token(given)}", _token(given))
+
+
+def _token(given: AccessTokenSettings) -> str:
+    return unwrapped(given.access_token).strip()  # files and shells add a newline
 
 
 KIND: Final = Kind[AccessTokenSettings](
