@@ -379,4 +379,4 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=3)  # where the list was asked for
+    warnings.warn(text, stacklevel=4)  # where the list was asked for

@@ -64,6 +64,7 @@ TESTED_ELSEWHERE = {
     "instance": "plugin/test_instance_provider.py",  # as above; its outputs are in engine/test_reading.py
     "gate": "engine/test_gate.py",  # a component: the engine decides what runs after it
     "ending": "engine/test_endings.py",  # how a program ends that an engine has started
+    "keyfactor.socks_connection": "unit/keyfactor/test_connections.py",  # one of the connections
     "keyfactor.inputs": "unit/test_provider.py",  # types alone: mypy reads `is_checked` there
 }
 

@@ -5,6 +5,7 @@ Errors as they leave: without what tools would find behind them that print local
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import ssl
 import traceback
@@ -208,6 +209,16 @@ def test_repr(value: Any) -> None:
     """
     assert CANARY not in repr(value)
     assert not isinstance(value, tuple)
+
+
+# Every exception of requests and urllib3.
+
+FOREIGN = [
+    error
+    for module in (requests.exceptions, urllib3.exceptions)
+    for _, error in inspect.getmembers(module, inspect.isclass)
+    if issubclass(error, Exception) and not issubclass(error, Warning) and error.__module__ == module.__name__
+]
 
 
 @pytest.mark.parametrize("foreign", FOREIGN, ids=lambda error: f"{error.__module__}.{error.__name__}")
