@@ -28,6 +28,7 @@ from pulumi.dynamic import (
 from .errors import NotApprovedError, SettingsError
 from .keyfactor.addresses import is_same_server
 from .keyfactor.sources import former_servers, server_address
+from .keyfactor.values import is_same
 from .results import Evidence
 from .sdk import show_our_errors_in_one_line
 
@@ -166,7 +167,7 @@ def changes(olds: Mapping[str, Any], news: Mapping[str, Any], *, former: Sequenc
     changed = []
     if olds.get("instance_id") != news.get("instance_id"):
         changed.append("instance_id")
-    if (olds.get("expect") or {}) != (news.get("expect") or {}):
+    if not is_same(olds.get("expect") or {}, news.get("expect") or {}):
         changed.append("expect")
     recorded, asked = olds.get("server"), news.get("server")
     is_known = recorded is not None and asked is not None

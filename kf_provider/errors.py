@@ -15,7 +15,7 @@ KeyfactorError
         ├── UnauthorizedError 401
         ├── ForbiddenError    403
         ├── NotFoundError     404
-        └── UnavailableError  429, and 500 and above
+        └── UnavailableError  408, 421, 425, 429, and 500 and above
 """  # noqa: E501, RUF100 - a line of the tree is a line
 
 from __future__ import annotations
@@ -151,10 +151,13 @@ class NotFoundError(StatusError):
 
 class UnavailableError(StatusError):
     """
-    The server asks for patience or has a problem of its own (429, and 500 and above). Transient.
+    The server asks for patience, for another connection, or has a problem of its own. Transient.
+
+    408, 421, 425, 429, and 500 and above (RFC 9110, sections 15.5.9 and 15.5.20; RFC 8470, section 5.2).
     """
 
 
+_PASSING: Final = frozenset({408, 421, 425, 429})
 _OF_STATUS: Final[Mapping[int, type[StatusError]]] = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError}
 
 
@@ -162,6 +165,6 @@ def status_meaning(status_code: int) -> tuple[type[StatusError], bool]:
     """
     The class of an answer with this status, and whether the same request may succeed later.
     """
-    if status_code == 429 or status_code >= 500:
+    if status_code in _PASSING or status_code >= 500:
         return UnavailableError, True
     return _OF_STATUS.get(status_code, StatusError), False

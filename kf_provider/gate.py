@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
+from inspect import isawaitable
 from typing import Any, Final
-from uuid import UUID
 
 import pulumi
 import pulumi.runtime
@@ -21,9 +22,10 @@ from .approval import ApprovalRecordProvider, changes, without_ids
 from .durations import duration_seconds, spoken
 from .ending import ending
 from .errors import InstanceIdError, KeyfactorError
-from .keyfactor.matching import EXPECTABLE
-from .keyfactor.models import parse_instance_id
+from .keyfactor.matching import EXPECTABLE, differing, lacking
+from .keyfactor.models import InstanceSummary, Status, parse_instance_id
 from .keyfactor.settings import Settings
+from .keyfactor.values import expectable
 from .provider import Provider, is_mocked, own_provider, resolve_settings
 from .results import Evidence
 from .waiting.watcher import watcher_for
@@ -46,6 +48,12 @@ _INPUTS: Final = (
 
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
 PREVIEW_TIMEOUT_SECONDS: Final = 10.0
+
+
+class GateArgumentError(pulumi.RunError, ValueError):
+    """
+    An argument of a gate makes no sense. The CLI shows it as one line, which names the gate.
+    """
 
 
 class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecord"):
@@ -155,14 +163,20 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         :param follow_restarts: go on with the one successor of an instance that was restarted in Keyfactor
         :param wait: False makes a pending instance a problem at once
         :param opts: `provider` chooses another server
+
+        Raises GateArgumentError, a ValueError that the CLI shows as one line, for an id, a duration or an expectation
+        that makes no sense.
         """
         opts = opts or pulumi.ResourceOptions()
-        if instance_id is None or isinstance(instance_id, str | int | UUID):
-            instance_id = parse_instance_id(instance_id)
         if timeout is None and opts.custom_timeouts is not None:
             timeout = opts.custom_timeouts.create
-        self._timeout = DEFAULT_TIMEOUT_SECONDS if timeout is None else duration_seconds(timeout)
-        self._expect = _checked_expectations(name, expect or {})
+        try:
+            if not _is_later(instance_id):
+                instance_id = parse_instance_id(instance_id)
+            self._timeout = DEFAULT_TIMEOUT_SECONDS if timeout is None else duration_seconds(timeout)
+            self._expect = _checked_expectations({} if expect is None else expect)
+        except ValueError as error:
+            raise GateArgumentError(f"WorkflowApproval {name!r}: {error}") from error
         self._follow_restarts = follow_restarts
         self._wait = wait
         self._is_built = self._hides_id = False
@@ -212,6 +226,12 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             return decision
         self._hides_id = await self._id_output.is_secret()
         try:
+            decision["expect"] = _checked_expectations(known["expect"])
+        except ValueError as error:
+            # No problem for the provider: recorded without it, the gate would expect less than the program says. And no
+            # ValueError, which the SDK catches and shows as one of its own, with a traceback.
+            raise pulumi.RunError(f"WorkflowApproval {self.pulumi_resource_name!r}: {error}") from error
+        try:
             decision["instance_id"] = parse_instance_id(known["instance_id"])
             settings = await resolve_settings(self._explicit_provider)
         except InstanceIdError as error:
@@ -249,6 +269,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             may_be_new=timeout > 0 and bool(await self._id_output.resources()),
             request_timeout=min(settings.request_timeout, PREVIEW_TIMEOUT_SECONDS) if is_preview else None,
             report=self._report,
+            first_seen=partial(self._foretell, decision["expect"]),
         )
         verdict = await (self._ending.unless_ended(waiting) if self._ending else waiting)
         if verdict.is_approved:
@@ -273,6 +294,22 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
     def _shown(self, text: str) -> str:
         return without_ids(text, gate=f"gate {self.pulumi_resource_name!r}") if self._hides_id else text
 
+    def _foretell(self, expect: Mapping[str, Any], instance: InstanceSummary) -> None:
+        """
+        Say what a pending instance would be refused for, before people have approved it.
+        """
+        if texts := differing(instance, expect):
+            pulumi.log.warn(
+                f"the instance is not what is expected: {'; '.join(texts)}. When it is Complete, this gate will refuse "
+                f"it, unless a later step changes that",
+                resource=self,
+            )
+        if paths := lacking(instance, expect):
+            pulumi.log.info(
+                f"expects {', '.join(paths)}, which the instance does not have yet: a later step may add it",
+                resource=self,
+            )
+
 
 _GATES_ARE_OFF: Final = (
     "gates are off (keyfactor:gates, KEYFACTOR_GATES), and this approval is not recorded: what depends on it is not "
@@ -280,15 +317,29 @@ _GATES_ARE_OFF: Final = (
 )
 
 
-def _checked_expectations(name: str, expect: Mapping[str, pulumi.Input[Any]]) -> dict[str, pulumi.Input[Any]]:
-    for path, value in expect.items():
-        field = path.partition(".")[0] if isinstance(path, str) else path
-        if field not in EXPECTABLE:
-            raise ValueError(
-                f"WorkflowApproval {name!r} expects {path!r}, which no instance has; a path begins with one of "
-                f"{', '.join(EXPECTABLE)}"
-            )
-        if value is None:
-            # The engine's wire drops it, and the gate would expect less than it says.
-            raise ValueError(f"WorkflowApproval {name!r} expects None of {path!r}: expect a value, or leave it out")
-    return dict(expect)
+def _is_later(value: object) -> bool:
+    return isinstance(value, pulumi.Output) or isawaitable(value)
+
+
+def _checked_expectations(expect: object) -> dict[str, Any]:
+    """
+    What is expected, as JSON has it. Raises ValueError for what no instance can ever have.
+    """
+    if not isinstance(expect, Mapping):
+        raise ValueError(f"expect is a mapping of paths to values, not a {type(expect).__name__}")  # noqa: TRY004 - one kind
+    return {path: _checked_expectation(path, value) for path, value in expect.items()}
+
+
+def _checked_expectation(path: object, value: object) -> object:
+    if not isinstance(path, str) or path.partition(".")[0] not in EXPECTABLE:
+        raise ValueError(f"expects {path!r}, which no instance has; a path begins with one of {', '.join(EXPECTABLE)}")
+    try:
+        expectable(path, is_later=_is_later)
+        checked = expectable(value, is_later=_is_later)
+    except ValueError as error:
+        raise ValueError(
+            f"expects {error} of {path!r}, which can never be; expect another value, or leave it out"
+        ) from None
+    if path == "status" and isinstance(checked, str) and checked != Status.COMPLETE:
+        raise ValueError("expects a status other than Complete, and the gate opens at no other; leave it out")
+    return checked

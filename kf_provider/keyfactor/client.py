@@ -33,6 +33,7 @@ from ..errors import (
 )
 from .answers import Answer, Request, json_of, page_title
 from .auth import authenticated
+from .challenges import is_expired, refused_token
 from .models import (
     ErrorBody,
     Instance,
@@ -320,14 +321,19 @@ class Client:
 
     def _refusal(self, answer: Answer, what: str, permission: str) -> StatusError:
         code, message, words = self._said(answer)
+        refused = refused_token(answer.headers.get("WWW-Authenticate")) if answer.status_code == 401 else None
+        words = self._credentials.quoted(refused) if refused else words
         said = ": ".join(part for part in (code, message or words) if part)
         status = f"{answer.status_code}{f', {said}' if said else ''}"
         error, is_transient = status_meaning(answer.status_code)
         text = f"{self.settings.server} refused to give {what} ({status})"
         if error is UnauthorizedError:
+            advice = "the token has expired: give a new one"
+            if not is_expired(refused):
+                advice = "check them, and that this user may use the API"
             text = (
-                f"{self.settings.server} does not accept the credentials of {self.settings.identity} ({status}); check"
-                " them, and that this user may use the API"
+                f"{self.settings.server} does not accept the credentials of {self.settings.identity} ({status});"
+                f" {advice}"
             )
         elif error is ForbiddenError:
             text = f"{self.settings.identity} may not read {what} on {self.settings.server} ({status}); {permission}"

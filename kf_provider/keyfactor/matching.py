@@ -4,15 +4,24 @@ What is expected of an instance: dotted paths into it, and the values they must 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .models import Instance, InstanceSummary
+from .values import is_same, kind_of
 
 EXPECTABLE: Final = tuple(Instance.model_fields)
 
-# What is kept where a value is missing: `None` itself is what a JSON null is read as.
-_MISSING: Final = object()
+# What every step changes: that it differs before the end says nothing.
+_PASSING: Final = {
+    "status",
+    "status_message",
+    "current_step_id",
+    "current_step_display_name",
+    "current_step_unique_name",
+    "last_modified",
+    "signals",
+}
 
 
 def unmet_expectation(instance: InstanceSummary, expect: Mapping[str, object]) -> str | None:
@@ -20,54 +29,78 @@ def unmet_expectation(instance: InstanceSummary, expect: Mapping[str, object]) -
     Why the instance is not the one that is expected, or None when it is.
 
     `expect` maps dotted paths into the instance (`title`, `definition.display_name`, `current_state_data.Subject`) to
-    values. Letters are compared with their case, numbers by value, and a value of another type never matches. The text
-    names the path, and never a value: it may be secret.
+    values. Letters are compared with their case, numbers by value, and a value of another type never matches. Where
+    keys with dots make a path lead to several values, all must match: who can write one of them must not decide. The
+    text names the path, and never a value: it may be secret.
     """
-    fields = instance.outputs()
-    for path, expected in expect.items():
+    for path, expected, readings in _read(instance, expect):
         if expected is None:
             return f"the value expected of {path} is None; expect a value, or leave {path} out"
-        found = _at(fields, path)
-        if found is _MISSING:
+        if not _is_there(readings):
             return f"has no {path}; the approval was given for something else, or the path is wrong"
-        if not _same(found, expected):
-            return f"its {path} is not the expected one; this approval was given for something else"
+        if difference := _difference(path, expected, readings):
+            return f"{difference}; this approval was given for something else"
     return None
 
 
-def _at(value: object, path: str) -> object:
+def differing(instance: InstanceSummary, expect: Mapping[str, object]) -> list[str]:
     """
-    The value at a dotted path. A key that has dots itself is found as well: the longest one that is there wins.
+    What a pending instance has already, and not as it is expected.
     """
-    if not path:
-        return value
+    return [
+        text
+        for path, expected, readings in _read(instance, expect)
+        if _is_there(readings) and path.partition(".")[0] not in _PASSING
+        if (text := _difference(path, expected, readings))
+    ]
+
+
+def lacking(instance: InstanceSummary, expect: Mapping[str, object]) -> list[str]:
+    """
+    The paths that lead nowhere yet; a later step may add what they name.
+    """
+    return [
+        path
+        for path, _, readings in _read(instance, expect)
+        if not _is_there(readings) and path.partition(".")[0] not in _PASSING
+    ]
+
+
+def _read(instance: InstanceSummary, expect: Mapping[str, object]) -> Iterator[tuple[str, object, Sequence[object]]]:
+    fields = instance.outputs()
+    for path, expected in expect.items():
+        yield path, expected, _readings(fields, path.split("."))
+
+
+def _is_there(readings: Sequence[object]) -> bool:
+    return any(found is not None for found in readings)  # a JSON null is read as None
+
+
+def _difference(path: str, expected: object, readings: Sequence[object]) -> str | None:
+    wrong = [found for found in readings if not is_same(found, expected)]
+    if not wrong:
+        return None
+    if len(wrong) < len(readings):
+        return f"its {path} is there more than once, as a key with dots and nested, and not always the expected one"
+    there, here = kind_of(wrong[0]), kind_of(expected)
+    if there != here:
+        return f"its {path} is not the expected one ({there} there, {here} here)"
+    return f"its {path} is not the expected one"
+
+
+def _readings(value: object, parts: Sequence[str]) -> list[object]:
+    """
+    Every value to which the path leads: keys may have dots themselves.
+    """
+    if not parts:
+        return [value]
     if isinstance(value, Mapping):
-        parts = path.split(".")
-        for size in range(len(parts), 0, -1):
-            key, rest = ".".join(parts[:size]), ".".join(parts[size:])
-            if key in value:
-                return _at(value[key], rest)
-    if isinstance(value, list):
-        index, _, rest = path.partition(".")
-        if index.isdecimal() and int(index) < len(value):
-            return _at(value[int(index)], rest)
-    return _MISSING
+        keys = ((".".join(parts[:size]), parts[size:]) for size in range(1, len(parts) + 1))
+        return [found for key, rest in keys if key in value for found in _readings(value[key], rest)]
+    if isinstance(value, list) and (index := _index(parts[0])) is not None and index < len(value):
+        return _readings(value[index], parts[1:])
+    return []
 
 
-def _same(found: object, expected: object) -> bool:
-    # True == 1 in Python, and every number is a float on the engine's wire.
-    if isinstance(found, bool) or isinstance(expected, bool):
-        return found is expected
-    if isinstance(expected, Mapping):
-        return (
-            isinstance(found, Mapping)
-            and found.keys() == expected.keys()
-            and all(_same(found[key], expected[key]) for key in expected)
-        )
-    if isinstance(expected, list | tuple):
-        return (
-            isinstance(found, list)
-            and len(found) == len(expected)
-            and all(_same(one, other) for one, other in zip(found, expected, strict=True))
-        )
-    return found == expected
+def _index(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

@@ -74,11 +74,11 @@ def parse_instance_id(value: object) -> str:
         if guid is not None:
             return guid
         if re.fullmatch(r"[0-9]+", text.strip()):
-            raise InstanceIdError(f"{_shown(text.strip())} is a reference id: pass `reference_id=`")
+            raise InstanceIdError(_looked_up(_shown(text.strip())))
         what = repr(_shown(text)) if text.strip() else "an empty string"
-    elif isinstance(text, int | float) and not isinstance(text, bool) and float(text).is_integer():
+    elif isinstance(text, int | float) and not isinstance(text, bool) and abs(text) < 2**63 and text % 1 == 0:
         # Every number is a float once it has been through the engine.
-        raise InstanceIdError(f"{int(text)} is a reference id: pass `reference_id=`")
+        raise InstanceIdError(_looked_up(str(int(text))))
     else:
         what = "None" if text is None else f"an object of type {type(text).__name__}"
     raise InstanceIdError(f"{what} is not the id of a workflow instance: {_AN_ID_LOOKS_LIKE}")
@@ -104,6 +104,13 @@ def state_digest(current_state_data: Mapping[str, Any]) -> str:
     """
     text = json.dumps(current_state_data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _looked_up(number: str) -> str:
+    return (
+        f"{number} is a reference id: look it up with get_workflow_instance(reference_id={number}), and pass its"
+        " instance_id"
+    )
 
 
 def _shown(text: str) -> str:

@@ -13,10 +13,11 @@ from functools import partial
 from itertools import islice
 from typing import Final, Protocol, Unpack
 
-from ..errors import ForbiddenError, KeyfactorError, RequestError
+from ..errors import ForbiddenError, KeyfactorError, RequestError, UnauthorizedError
 from ..keyfactor.models import Instance, InstanceSummary, Status, WorkflowDefinition
 from ..keyfactor.search import Filters
 from ..keyfactor.settings import Settings
+from .login import Login
 from .threads import REQUESTS_IN_FLIGHT, RequestThreads
 
 GATHER_SECONDS: Final = 0.05
@@ -65,6 +66,7 @@ class Poller:
     def __init__(self, server: Server, threads: RequestThreads, *, gather_seconds: float = GATHER_SECONDS) -> None:
         self.seen: set[str] = set()  # the ids of all instances that the server has shown
         self._server = server
+        self.login = Login(threads)
         self._threads = threads
         self._gather_seconds = gather_seconds
         self._reads = asyncio.Semaphore(REQUESTS_IN_FLIGHT - 1)  # a list need not queue behind hundreds of GETs
@@ -137,7 +139,9 @@ class Poller:
         timeout = min(poll.timeout for poll in polls.values())
         ask = partial(self._server.list_workflow_instances, ids=[*polls], limit=len(polls), timeout=timeout, retries=0)
         try:
-            rows = await self._threads.call(ask)
+            rows = await self.login.call(ask)
+        except UnauthorizedError:
+            raise  # it is about all requests: a GET for each would count towards a lock-out
         except RequestError as error:
             if not error.is_transient:
                 is_too_long = len(polls) > SMALLER_BATCH_SIZE and not isinstance(error, ForbiddenError)
@@ -166,9 +170,9 @@ class Poller:
         """
         ask = partial(self._server.get_workflow_instance, instance_id, timeout=timeout, retries=0)
         try:
-            await self._threads.call(ask)
+            await self.login.call(ask)
         except RequestError as error:
-            return error.is_transient
+            return error.is_transient or isinstance(error, UnauthorizedError)
         return False
 
     def _known_from(self, row: InstanceSummary | None, poll: _Poll) -> InstanceSummary | None:
@@ -187,7 +191,7 @@ class Poller:
         ask = partial(self._server.get_workflow_instance, instance_id, timeout=poll.timeout, retries=0)
         try:
             async with self._reads:
-                instance = await self._threads.call(ask)
+                instance = await self.login.call(ask)
         except Exception as error:  # as above
             poll.fail(error)
         else:
@@ -200,7 +204,7 @@ class Poller:
         once. Never raises: who cannot read definitions is told less.
         """
         definition, step = instance.definition, instance.current_step_unique_name
-        if definition.id is None or step is None:
+        if definition.id is None or step is None or self.login.is_refused:
             return ()
         key = definition.id, definition.version
         if key not in self._definitions:

@@ -5,10 +5,14 @@ Which instance a restart made: Keyfactor gives it a new id, and no field names i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from ..errors import RestartError
 from ..keyfactor.models import InstanceSummary, Status, moment
 from .poller import Server
+
+STARTS_WITHIN: Final = timedelta(minutes=5)  # a restart begins at once; a later request is another one
 
 
 def find_successor(
@@ -19,10 +23,10 @@ def find_successor(
 
     Blocks. Raises RestartError when it cannot be told, and RequestError.
     """
-    if old.definition.id is None or old.last_modified is None:
+    if not _tells_its_successor(old):
         raise RestartError(
-            f"workflow instance {old.instance_id} was restarted, but does not tell what its successor would "
-            f"look like; find the new id in Keyfactor Command and pass it"
+            f"workflow instance {old.instance_id} was restarted, but without a definition, a title and a date it does "
+            f"not tell what its successor would look like; find the new id in Keyfactor Command and pass it"
         )
     rows = server.list_workflow_instances(definition_id=old.definition.id, timeout=timeout, retries=retries)
     return successor(old, rows)
@@ -30,9 +34,12 @@ def find_successor(
 
 def successor(old: InstanceSummary, rows: Sequence[InstanceSummary]) -> InstanceSummary | None:
     """
-    The one among the rows that a restart made of `old`: same definition, same title, started not before the old one
-    ended, and not after one of these was restarted in its turn. Raises RestartError when several may be it.
+    The one among the rows that a restart made of `old`: same definition, same title, started within five minutes after
+    the old one ended, and not after one of these was restarted in its turn. None is guessed where `old` has no
+    definition, title or date. Raises RestartError when several may be it.
     """
+    if not _tells_its_successor(old):
+        return None
     found = [
         row
         for row in rows
@@ -52,6 +59,10 @@ def successor(old: InstanceSummary, rows: Sequence[InstanceSummary]) -> Instance
     return found[0] if found else None
 
 
+def _tells_its_successor(old: InstanceSummary) -> bool:
+    return bool(old.definition.id and (old.title or "").strip() and old.last_modified)
+
+
 def _follows(row: InstanceSummary, ended: InstanceSummary) -> bool:
     start, end = moment(row.start_date), moment(ended.last_modified)
-    return start is not None and end is not None and start >= end
+    return start is not None and end is not None and timedelta() <= start - end <= STARTS_WITHIN

@@ -12,13 +12,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..durations import spoken
-from ..errors import ForbiddenError, KeyfactorError, NoAnswerError, NotFoundError, RequestError, StatusError
-from ..keyfactor.models import InstanceSummary, moment
-from .schedule import TICK_SECONDS, heartbeat_interval
+from ..errors import (
+    ForbiddenError,
+    KeyfactorError,
+    NoAnswerError,
+    NotFoundError,
+    RequestError,
+    StatusError,
+    UnauthorizedError,
+)
+from ..keyfactor.models import InstanceSummary, Status
+from .schedule import TICK_SECONDS, Schedule, heartbeat_interval
 from .verdict import Verdict, failure, judge, pending, progress, who_can_approve
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
+REFUSAL_SECONDS: Final = 120.0  # as long as a proxy or filter may answer in place of Keyfactor
 SHORTEST_REQUEST_TIMEOUT: Final = 10.0
 
 
@@ -42,7 +51,15 @@ class Wait:
     One wait for one instance, and for what goes on in its place. Times are those of one monotonic clock, in seconds.
     """
 
-    def __init__(self, instance_id: str, terms: Terms, *, begun: float, report: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        instance_id: str,
+        terms: Terms,
+        *,
+        begun: float,
+        report: Callable[[str], None] | None,
+        first_seen: Callable[[InstanceSummary], None] | None = None,
+    ) -> None:
         self.instance_id = instance_id
         self.lineage: tuple[str, ...] = (instance_id,)
         self.terms = terms
@@ -51,12 +68,14 @@ class Wait:
         self.latest: InstanceSummary | None = None
         self._was_seen = False  # the instance, or the one that it goes on from
         self._listener = report
+        self._first_seen = first_seen
         self._reported: str | None = None
         self._silent_since = begun
         self._failing_since: dict[str, float] = {}
         self._trouble: str | None = None
         self._retry_after: float | None = None
         self._patience_ends = self.deadline  # with the failure that lasts now
+        self._is_locked_out = False
 
     def first_answer_due(self) -> float:
         """
@@ -80,16 +99,20 @@ class Wait:
 
     def answered(self, instance: InstanceSummary) -> Verdict:
         """
-        What an answer means. An older state than the one that is known is not believed.
+        What an answer means. It is believed by its status, whatever its date: clocks are set back, and an older state
+        can only be a pending one, which costs a poll.
         """
         self._was_seen = True
         self._failing_since.clear()
         self._trouble = self._retry_after = None
-        if self.latest is None or not _is_older(instance, self.latest):
-            self.latest = instance
-        else:
-            self._trouble = "the server answers with an older state, which is ignored"
-        return judge(self.latest, expect=self.terms.expect)
+        self._is_locked_out = False
+        known, verdict = self.latest, judge(instance, expect=self.terms.expect)
+        if known is not None and known.status == Status.CANCELED_FOR_RESTART and verdict.is_pending:
+            return judge(known, expect=self.terms.expect)  # no instance leaves it again
+        self.latest = instance
+        if known is None and verdict.is_pending and self._first_seen is not None:
+            self._first_seen(instance)
+        return verdict
 
     def failed(
         self, error: KeyfactorError, now: float, *, was_seen: bool, has_answered: bool, is_last: bool
@@ -104,14 +127,23 @@ class Wait:
         if not isinstance(error, RequestError):
             return failure(error, self.latest)
         # Each has its own time: a server that comes back from an outage may not know everything in its first minute.
-        kind = "not found" if isinstance(error, NotFoundError) else "no answer"
+        kind = "not found" if isinstance(error, NotFoundError) else "refused" if _is_refusal(error) else "no answer"
         since = self._failing_since.setdefault(kind, now)
+        self._is_locked_out = isinstance(error, UnauthorizedError)
         if isinstance(error, NotFoundError):
             may_pass = self._was_seen or self.terms.may_be_new
             self._patience_ends = since + NOT_FOUND_GRACE_SECONDS
+        elif isinstance(error, UnauthorizedError):
+            # All waits have one patience: the error says when the credentials are tried again, if they are.
+            may_pass = self._was_seen and error.retry_after is not None
+            self._patience_ends = math.inf
+        elif _is_refusal(error):
+            # Without a code it is not Keyfactor that refuses, but what stands before it.
+            may_pass = self._was_seen and not _is_keyfactors(error)
+            self._patience_ends = since + REFUSAL_SECONDS
         else:
             # A page of maintenance, or one poll that went elsewhere, does not end a wait that went well.
-            may_pass = error.is_transient or (self._was_seen and not isinstance(error, StatusError))
+            may_pass = error.is_transient or self._was_seen
             self._patience_ends = since + self.terms.outage_seconds if has_answered else self.first_answer_due()
         self._trouble = _reason(error) + (f", for {spoken(now - since)}" if now - since >= 1 else "")
         if may_pass and now < self._patience_ends and not is_last:
@@ -123,6 +155,16 @@ class Wait:
         When the server may be polled again by its own words, as far as patience goes.
         """
         return now if self._retry_after is None else min(now + self._retry_after, self._patience_ends)
+
+    def next_poll(self, schedule: Schedule, *, now: float, polled: float) -> float:
+        """
+        When to poll again after the poll at `polled`: on the schedule, but when the credentials are tried again, then.
+        """
+        if self._is_locked_out:
+            return min(self.not_before(now), self.deadline)
+        return schedule.next_poll(
+            now=now, begun=self.begun, polled=polled, not_before=self.not_before(now), deadline=self.deadline
+        )
 
     def go_on_as(self, successor: InstanceSummary) -> None:
         """
@@ -172,13 +214,22 @@ class Wait:
             self.report(f"{standing}, for {spoken(now - self.begun)}; next look in {spoken(math.ceil(next_poll_in))}")
 
     def _lost_sight(self, error: RequestError) -> bool:
-        return self._was_seen and isinstance(error, ForbiddenError | NotFoundError)
+        is_forbidden = isinstance(error, ForbiddenError) and _is_keyfactors(error)
+        return self._was_seen and (is_forbidden or isinstance(error, NotFoundError))
 
 
 _SEEN_BEFORE: Final = (
     "; it was seen before, so it was deleted, or your identity can no longer see this instance: one that may only read "
     "what is assigned to it loses sight of what it has signed (grant ReadAll, or /workflows/instances/read/)"
 )
+
+
+def _is_keyfactors(error: RequestError) -> bool:
+    return isinstance(error, StatusError) and error.error_code is not None
+
+
+def _is_refusal(error: RequestError) -> bool:
+    return isinstance(error, StatusError) and not error.is_transient
 
 
 def _reason(error: RequestError) -> str:
@@ -190,9 +241,3 @@ def _reason(error: RequestError) -> str:
     if isinstance(error, StatusError):
         return f"the server answers {error.status_code}"
     return "no answer" if isinstance(error, NoAnswerError) else "no usable answer"
-
-
-def _is_older(instance: InstanceSummary, latest: InstanceSummary) -> bool:
-    # A cache or a second server may answer with what was true before.
-    answered, known = moment(instance.last_modified), moment(latest.last_modified)
-    return answered is not None and known is not None and answered < known

@@ -57,13 +57,15 @@ class Watcher:
         request_timeout: float | None = None,
         first_answer_seconds: float = FIRST_ANSWER_SECONDS,
         report: Callable[[str], None] | None = None,
+        first_seen: Callable[[InstanceSummary], None] | None = None,
     ) -> Verdict:
         """
         Wait until the instance is approved, or cannot be any more; pending at the deadline is a verdict too.
 
         The last poll is at the deadline, not before it: an approval that arrives with it wins, and a timeout of 0 is
-        one poll. `report` is called with where the wait stands, on a change and then on a heartbeat. `may_be_new` says
-        that the instance may have been started just now, and that a server which does not know it yet is given time.
+        one poll. `report` is called with where the wait stands, on a change and then on a heartbeat; `first_seen` with
+        a pending instance, whole, when it is first seen, and again with one that a restart made. `may_be_new` says that
+        the instance may have been started just now, and that a server which does not know it yet is given time.
         `request_timeout` is that of the settings unless given; `first_answer_seconds` is how long a server may be
         silent that has answered nothing yet.
 
@@ -79,7 +81,7 @@ class Watcher:
             outage_seconds=settings.outage_seconds,
             first_answer_seconds=first_answer_seconds,
         )
-        wait = Wait(instance_id, terms, begun=_now(), report=report)
+        wait = Wait(instance_id, terms, begun=_now(), report=report, first_seen=first_seen)
         while True:
             polled = _now()
             verdict = await self._poll(wait)
@@ -104,7 +106,6 @@ class Watcher:
         )
         try:
             verdict = wait.answered(await self._unless_silent(poll, wait.silence_left(polled)))
-            # What is known, not this answer: a stale one may be from before the restart.
             if verdict.outcome is Outcome.RESTARTED and wait.terms.follow_restarts and wait.latest is not None:
                 return await self._follow(wait, wait.latest, timeout=timeout)
         except KeyfactorError as error:
@@ -121,7 +122,7 @@ class Watcher:
         """
         The verdict on the instance that a restart made; pending while there is none.
         """
-        found = await self._threads.call(partial(find_successor, self._server, old, timeout=timeout, retries=0))
+        found = await self._poller.login.call(partial(find_successor, self._server, old, timeout=timeout, retries=0))
         if found is None:
             return pending(wait.instance_id, old)
         wait.go_on_as(found)
@@ -149,9 +150,7 @@ class Watcher:
         Leave the server alone until the next poll, and report on a change.
         """
         now = _now()
-        due = self._schedule.next_poll(
-            now=now, begun=wait.begun, polled=polled, not_before=wait.not_before(now), deadline=wait.deadline
-        )
+        due = wait.next_poll(self._schedule, now=now, polled=polled)
         if wait.wants_reports:
             approvers = await self._approvers(wait.latest, within=min(due - _now(), TICK_SECONDS))
             wait.report_progress(_now(), approvers=approvers, next_poll_in=due - _now())

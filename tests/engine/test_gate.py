@@ -90,6 +90,50 @@ def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pen
     assert 1 == len(server.journal())
 
 
+EXPECT = (
+    'expect={"current_state_data.Subject": "CN=another.example.com", "reference_id": "1", '
+    '"current_state_data.Ticket": "CHG-1", "status": "Complete"}'
+)
+WARNING = (
+    "warning: the instance is not what is expected: its current_state_data.Subject is not the expected one; its "
+    "reference_id is not the expected one (a number there, text here). When it is Complete, this gate will refuse it, "
+    "unless a later step changes that"
+)
+NOT_YET = "expects current_state_data.Ticket, which the instance does not have yet: a later step may add it"
+
+
+def test_what_is_not_expected_is_told_before_the_approval(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A preview, and the update at its first look, warn of what differs already and tell what is not there yet.
+    """
+    stack = new_stack(gate(pending, EXPECT), server.environment())
+
+    preview = stack.preview()
+
+    assert preview.code == 0, preview
+    assert WARNING in preview.text, preview
+    assert NOT_YET in preview.text, preview
+    assert "the update will wait" in preview.text
+    update = stack.start("up", "--yes", "--skip-preview")
+    stack.wait_for(WARNING)
+    server.approve(pending)
+    run = stack.end(update)
+    assert run.code != 0
+    assert "is Complete, but its current_state_data.Subject is not the expected one" in run.text
+
+
+def test_a_tuple_and_protect(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A tuple is expected as the list that it is in JSON, protect is taken, and a second update changes nothing.
+    """
+    options = 'expect={"current_state_data.SANs.dns": ("web.example.com",)}, opts=pulumi.ResourceOptions(protect=True)'
+    stack = new_stack(gate(approved, options), server.environment())
+
+    first, second = stack.up(), stack.up("--expect-no-changes")
+
+    assert (0, 0) == (first.code, second.code), f"{first}\n{second}"
+
+
 @pytest.mark.parametrize(
     ("act", "text"),
     [

@@ -315,7 +315,7 @@ def test_reference_id_by_mistake(new_stack: NewStack, server: Sandbox) -> None:
 
     run = stack.preview()
 
-    assert "42 is a reference id: pass `reference_id=`" in run.text
+    assert "42 is a reference id: look it up with get_workflow_instance(reference_id=42)" in run.text
     assert [] == server.journal()
 
 

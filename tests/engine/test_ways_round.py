@@ -348,25 +348,28 @@ def test_odd_ids(new_stack: NewStack, server: Sandbox, old: str, new: str, odd: 
         ("None", "is not the id of a workflow instance"),
         ('"{0}", expect={{"title": None}}', "expects None of 'title'"),
         ('"{0}", expect={{"titel": "x"}}', "expects 'titel', which no instance has"),
+        ('"{0}", expect={{"reference_id": 2**53 + 1}}', "expects a number beyond 2^53"),
+        ("42", "42 is a reference id: look it up with get_workflow_instance(reference_id=42)"),
         ('"{0}", timeout="soon"', "is not a duration"),
     ],
 )
 def test_refused_arguments(new_stack: NewStack, server: Sandbox, new: str, arguments: str, text: str) -> None:
     """
-    Arguments that would weaken the gate are refused where they are written.
+    Arguments that make no sense, or would weaken the gate, are refused in one line that names it.
     """
     stack = new_stack(f'kf.WorkflowApproval("web", {arguments.format(new)})', server.environment())
 
     run = stack.preview()
 
     assert run.code != 0
-    assert text in run.text
+    assert any("WorkflowApproval 'web': " in line and text in line for line in run.text.splitlines()), run
+    assert "Traceback" not in run.text
     assert [] == server.journal()
 
 
 def test_an_expectation_that_becomes_none(new_stack: NewStack, server: Sandbox, old: str) -> None:
     """
-    An expectation that turns out to be None would vanish on the engine's wire, so it is a problem.
+    An expectation that turns out to be None would vanish on the engine's wire, so it ends the run in one line.
     """
     expect = ', expect={"title": pulumi.Output.from_input(None)}'
     stack = new_stack(program(old, "old"), server.environment())
@@ -376,3 +379,4 @@ def test_an_expectation_that_becomes_none(new_stack: NewStack, server: Sandbox, 
     run = stack.up()
 
     refused(run, stack, old)
+    assert "WorkflowApproval 'web': expects None of 'title'" in run.text

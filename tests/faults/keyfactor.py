@@ -18,6 +18,7 @@ from kf_provider.errors import (
     NoAnswerError,
     NotFoundError,
     StatusError,
+    UnauthorizedError,
     UnavailableError,
 )
 from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
@@ -66,7 +67,7 @@ class Keyfactor:
         self.log: list[Asked] = []
 
         self.latency = 0.05
-        self.outage: str | None = None  # closed, hangs, unavailable, busy
+        self.outage: str | None = None  # closed, hangs, unavailable, busy, filtered, locked
         self.retry_after: float | None = None
         self.is_stale = False
         self.list_mode = "honest"  # refused, short, forbidden, ignored, broken
@@ -124,7 +125,7 @@ class Keyfactor:
     def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None, retries: int = 2) -> Instance:
         def find() -> Instance:
             if instance_id in self.forbidden:
-                raise ForbiddenError(f"403 for {instance_id}", status_code=403)
+                raise ForbiddenError(f"403 for {instance_id}", status_code=403, error_code="0xA0140002")
             try:
                 found = self.machine.instance(UUID(instance_id))
             except InstanceNotFoundError:
@@ -168,7 +169,7 @@ class Keyfactor:
             case "short" if size > 20:
                 raise StatusError("400 for a long query", status_code=400)
             case "forbidden":
-                raise ForbiddenError("403 for the list", status_code=403)
+                raise ForbiddenError("403 for the list", status_code=403, error_code="0xA0140002")
             case "broken":
                 raise UnavailableError("503 for the list", status_code=503, is_transient=True)
         is_wanted = parse_query("" if self.list_mode == "ignored" else query, QUERY_FIELDS)
@@ -199,6 +200,10 @@ class Keyfactor:
                 raise UnavailableError("503", status_code=503, is_transient=True, retry_after=self.retry_after)
             case "busy":
                 raise UnavailableError("429", status_code=429, is_transient=True, retry_after=self.retry_after)
+            case "filtered":
+                raise ForbiddenError("403, a page of a filter", status_code=403)
+            case "locked":
+                raise UnauthorizedError("401", status_code=401)
 
 
 def _sent(content: dict[str, Any]) -> dict[str, Any]:

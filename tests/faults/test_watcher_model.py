@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kf_provider.errors import ForbiddenError, NotFoundError, RequestError
+from kf_provider.errors import ForbiddenError, NotFoundError, RequestError, StatusError, UnauthorizedError
 from kf_provider.sandbox.workflow import InstanceNotFoundError, WorkflowError
 from kf_provider.waiting.verdict import Verdict
 from tests.virtual import VirtualLoop, new_watcher
@@ -31,6 +31,8 @@ FIRST_ANSWER_SECONDS: Final = 30.0
 OUTAGE_SECONDS: Final = 600.0
 ONE_POLL_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 60.0
+REFUSAL_SECONDS: Final = 120.0
+LONGEST_LOCK: Final = 90.0 + 0.1  # from one try with refused credentials to the next
 HAIR: Final = 0.01
 GETS_IN_FLIGHT: Final = 4  # and a list
 SHORTEST_GAP: Final = 1.85  # two seconds, less a hair: a poll may begin a little late, and the next be on its tick
@@ -73,6 +75,8 @@ class Story:
         self.wait = wait
         # Any instance's: the server is one that answers.
         self.has_answered = any(not asked.error and asked.ended <= now for asked in log)
+        self.locked_since = self._locked_since(log, now)
+        seen = {id_ for asked in log if asked.error is None and asked.ended <= now for id_ in asked.told}
         in_life = [asked for asked in log if wait.started <= asked.ended <= now]
         self.searches = [asked for asked in in_life if asked.kind == "search"] if wait.follows else []
         self.most_candidates = 0
@@ -84,8 +88,21 @@ class Story:
         self.good_gets = [asked for asked in self.gets if asked.error is None]
         good_lists = [asked for asked in lists if not {*asked.told}.isdisjoint(self.lineage)]
         self.good = sorted([*self.good_gets, *good_lists], key=lambda asked: asked.ended)
+        self.was_seen = not seen.isdisjoint(self.lineage)
         self.failed = [asked for asked in [*self.gets, *lists, *self.searches] if isinstance(asked.error, RequestError)]
         self.failed.sort(key=lambda asked: asked.ended)
+
+    @staticmethod
+    def _locked_since(log: Sequence[Asked], now: float) -> float | None:
+        since = None
+        for asked in sorted((asked for asked in log if asked.ended <= now), key=lambda asked: asked.ended):
+            if asked.kind == "definition":
+                continue
+            if asked.error is None:
+                since = None
+            elif isinstance(asked.error, UnauthorizedError) and since is None:
+                since = asked.ended
+        return since
 
     def _successors(self, instance_id: str, in_life: Iterable[Asked]) -> list[str]:
         olds = [row for asked in in_life if asked.kind == "get" for row in asked.rows if row.instance_id == instance_id]
@@ -150,11 +167,15 @@ def why_refused(story: Story) -> str | None:
     if story.was_told({"CanceledForRestart"}) and (not wait.follows or story.most_candidates > 1):
         return "restarted"
     asked = [*story.gets, *story.searches]
-    if any(isinstance(one.error, ForbiddenError) for one in asked):
+    if any(isinstance(one.error, ForbiddenError) and one.error.error_code for one in asked):
         return "forbidden"
-    if any(one.error is not None and getattr(one.error, "status_code", 0) == 400 for one in story.searches):
-        return "the search for a successor was refused"
     is_over = wait.ended is not None and wait.ended >= wait.deadline
+    if story.locked_since is not None and wait.ended is not None:
+        is_lasting = wait.ended - story.locked_since >= REFUSAL_SECONDS - HAIR
+        return "refused credentials" if is_over or is_lasting or not story.was_seen else None
+    refused = [one for one in [*asked, *story.failed] if is_refusal(one.error)]
+    if refused and (is_over or not story.was_seen or story.failing_for(StatusError) >= REFUSAL_SECONDS - HAIR):
+        return "refused by something else than Keyfactor"
     missing = [one for one in story.gets if isinstance(one.error, NotFoundError)]
     if missing:
         has_grace = wait.may_be_new or story.good
@@ -167,6 +188,10 @@ def why_refused(story: Story) -> str | None:
         patience = min(FIRST_ANSWER_SECONDS, max(wait.timeout, ONE_POLL_SECONDS))
         return "dead" if wait.ended - wait.started >= patience - HAIR else None
     return None
+
+
+def is_refusal(error: Exception | None) -> bool:
+    return isinstance(error, StatusError) and not error.is_transient and not isinstance(error, NotFoundError)
 
 
 class Model(RuleBasedStateMachine):
@@ -281,7 +306,7 @@ class Model(RuleBasedStateMachine):
         self.runner.run(asyncio.sleep(seconds))
 
     @rule(
-        kind=st.sampled_from(["closed", "hangs", "unavailable", "busy"]),
+        kind=st.sampled_from(["closed", "hangs", "unavailable", "busy", "filtered", "locked"]),
         retry_after=st.sampled_from([None, None, 0.0, 7.0, 40.0]),
         seconds=st.sampled_from([3.0, 20.0, 100.0, 500.0]),
     )
@@ -367,7 +392,8 @@ class Model(RuleBasedStateMachine):
         waits_for_retry = any((asked.error and getattr(asked.error, "retry_after", 0)) for asked in story.failed)
         is_calm = self.server.outage is None and not self.server.is_stale and self.server.list_mode == "honest"
         if is_calm and since is not None and not self.server.hidden and not self.server.forbidden:
-            retry = 40.0 if waits_for_retry else 0.0
+            was_locked = any(isinstance(asked.error, UnauthorizedError) for asked in self.server.log)
+            retry = max(40.0 if waits_for_retry else 0.0, LONGEST_LOCK if was_locked else 0.0)
             latest = max(since, self.calm_since, wait.started) + longest + retry
             assert now <= latest, f"not noticed since {since}: {wait}\n{self.recent(story)}"
 

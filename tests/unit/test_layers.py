@@ -18,7 +18,15 @@ ROOT = Path(__file__).parents[2]
 # a place here.
 LAYERS = [
     {"errors", "durations", "keyfactor", "waiting"},  # of a sub-package, its `__init__`: its modules have their own
-    {"keyfactor.addresses", "keyfactor.inputs", "keyfactor.answers", "keyfactor.deadline", "keyfactor.models"},
+    {
+        "keyfactor.addresses",
+        "keyfactor.inputs",
+        "keyfactor.answers",
+        "keyfactor.challenges",
+        "keyfactor.deadline",
+        "keyfactor.models",
+        "keyfactor.values",
+    },
     {"keyfactor.sources", "keyfactor.credentials", "keyfactor.matching", "keyfactor.search"},
     {"keyfactor.kinds.kind"},
     {"keyfactor.kinds.*"},
@@ -31,6 +39,7 @@ LAYERS = [
     {"keyfactor.auth"},
     {"keyfactor.client"},
     {"waiting.schedule", "waiting.threads", "waiting.verdict"},
+    {"waiting.login"},
     {"waiting.poller", "waiting.wait"},
     {"waiting.restarts"},
     {"waiting.watcher"},
@@ -62,7 +71,6 @@ TESTED_ELSEWHERE = {
     "cli.sandbox": "sandbox/test_cli.py",  # starts what the tests in that folder are about
     "approval": "plugin/test_approval_provider.py",  # answers the engine, in the plugin process
     "instance": "plugin/test_instance_provider.py",  # as above; its outputs are in engine/test_reading.py
-    "gate": "engine/test_gate.py",  # a component: the engine decides what runs after it
     "ending": "engine/test_endings.py",  # how a program ends that an engine has started
     "keyfactor.socks_connection": "unit/keyfactor/test_connections.py",  # one of the connections
     "keyfactor.inputs": "unit/test_provider.py",  # types alone: mypy reads `is_checked` there

@@ -504,7 +504,7 @@ def test_definition_that_may_not_be_read(server: Loopback, client: Client) -> No
         (403, ForbiddenError, False),
         (404, NotFoundError, False),
         (405, StatusError, False),
-        (408, StatusError, False),
+        (408, UnavailableError, True),
         (410, StatusError, False),
         (429, UnavailableError, True),
         (500, UnavailableError, True),
@@ -605,6 +605,27 @@ def test_what_the_server_says(server: Loopback, body: bytes, said: str) -> None:
     A body that is not Keyfactor's is shown in one line of at most 200 characters, without our secrets.
     """
     assert f"(401, {said})" in str(failure(server, Reply(body, 401)))
+
+
+@pytest.mark.parametrize(
+    ("challenge", "told"),
+    [
+        (
+            'Bearer error="invalid_token", error_description="The token expired at \'11/24/2026 12:00:00\'"',
+            "(401, invalid_token: The token expired at '11/24/2026 12:00:00'); the token has expired: give a new one",
+        ),
+        (
+            'Bearer error="invalid_token", error_description="canary-5be1 is no audience"',
+            "(401, invalid_token: [secret] is no audience); check them, and that this user may use the API",
+        ),
+        ("Negotiate, NTLM", "(401); check them, and that this user may use the API"),
+    ],
+)
+def test_why_a_token_is_refused(server: Loopback, challenge: str, told: str) -> None:
+    """
+    An expired token says so, by the server's own challenge; what it quotes holds no secret.
+    """
+    assert told in str(failure(server, Reply(b"", 401, {"WWW-Authenticate": challenge})))
 
 
 def test_echo(server: Loopback) -> None:

@@ -349,7 +349,10 @@ def test_parse_reference_id(value: object) -> None:
     with pytest.raises(InstanceIdError) as caught:
         parse_instance_id(value)
 
-    assert "42 is a reference id: pass `reference_id=`" == str(caught.value)
+    assert (
+        "42 is a reference id: look it up with get_workflow_instance(reference_id=42), and pass its instance_id"
+        == str(caught.value)
+    )
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_an_instance_that_leaves_the_list() -> None:
             self, instance_id: str, *, timeout: float | None = None, retries: int = 2
         ) -> Instance:
             if instance_id == gone and asyncio.get_running_loop().time() > 10:
-                raise ForbiddenError("403", status_code=403)
+                raise ForbiddenError("403", status_code=403, error_code="0xA0140002")
             return super().get_workflow_instance(instance_id, timeout=timeout)
 
     hiding = Hiding(3)

@@ -4,11 +4,13 @@ Which instance a restart made, and the wait that goes on with it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kf_provider.errors import RestartError
 from kf_provider.keyfactor.models import InstanceSummary
-from kf_provider.waiting.restarts import successor
+from kf_provider.waiting.restarts import find_successor, successor
 from tests.virtual import ID, Script, ScriptedServer, instance, wait
 
 DEFINITION = "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -42,13 +44,32 @@ NEW_ID = row(2).instance_id
         ([row(2, start=11, Title="enrolls another")], None),
         ([row(2, start=11, Definition={"Id": "33333333-9d1b-4b7e-8a60-3f5e2d7c1b94"})], None),
         ([row(2, start=11, StartDate=None)], None),
-        ([row(2, start=10, end=20, status="CanceledForRestart"), row(3, start=20)], 2),
+        ([row(2, start=10, end=13, status="CanceledForRestart"), row(3, start=13)], 2),
+        ([row(2, start=15)], 2),
+        ([row(2, start=15, StartDate="2026-11-24T12:15:01Z")], None),
+        ([row(2, start=11, StartDate="2026-12-24T12:11:00Z")], None),
+        ([row(2, start=11, StartDate="2026-12-24T12:11:00Z"), row(3, start=11)], 3),
+        ([row(2, start=11, Title=None)], None),
     ],
-    ids=["none", "itself", "started then", "before", "title", "definition", "no date", "restarted again"],
+    ids=[
+        "none",
+        "itself",
+        "started then",
+        "before",
+        "title",
+        "definition",
+        "no date",
+        "restarted again",
+        "five minutes",
+        "a second more",
+        "a month later",
+        "a month later and now",
+        "no title",
+    ],
 )
 def test_successor(rows: list[InstanceSummary], expected: int | None) -> None:
     """
-    Same definition, same title, started not before the old one ended, nor after a restart of the successor itself.
+    Same definition, same title, started within five minutes of the restart, and not after one of the successor itself.
     """
     found = successor(OLD, rows)
 
@@ -103,7 +124,7 @@ def test_follow_restarts_two_candidates() -> None:
     """
     Two candidates are a problem that lists them; nothing is guessed.
     """
-    rows = [row(2, start=20), row(3, start=30)]
+    rows = [row(2, start=11), row(3, start=12)]
     server = ScriptedServer(lambda _: instance("CanceledForRestart", minute=10), rows)
 
     problem = wait(server, follow_restarts=True).problem
@@ -138,3 +159,16 @@ def test_restart_not_followed() -> None:
     server = ScriptedServer(lambda _: instance("CanceledForRestart"))
 
     assert "follow_restarts=True" in (wait(server).problem or "")
+
+
+@pytest.mark.parametrize("fields", [{"Title": None}, {"Title": " "}, {"Definition": {}}, {"LastModified": None}])
+def test_no_successor_is_guessed(fields: dict[str, Any]) -> None:
+    """
+    What has no title, definition or date looks like anything: there is no successor, and the error says so at once.
+    """
+    old = row(1, end=10, status="CanceledForRestart", **fields)
+    twin = row(2, start=10, **fields)
+
+    assert successor(old, [twin]) is None
+    with pytest.raises(RestartError, match="find the new id in Keyfactor Command and pass it"):
+        find_successor(ScriptedServer(lambda _: RestartError("not asked"), [twin], clock=lambda: 0.0), old)

@@ -1,11 +1,13 @@
 """
-What a wait has seen, what that means for it, and what it reports: through a watcher, on a virtual clock.
+What a wait makes of the answers that it sees, on a virtual clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -14,13 +16,129 @@ from kf_provider.errors import (
     NoAnswerError,
     NotFoundError,
     RedirectError,
+    StatusError,
     UnauthorizedError,
     UnusableAnswerError,
+    status_meaning,
 )
-from kf_provider.keyfactor.models import Instance, WorkflowDefinition
-from tests.virtual import ScriptedServer, instance, unavailable, wait
+from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
+from kf_provider.waiting.verdict import Outcome
+from tests.virtual import ID, START, ScriptedServer, instance, unavailable, wait
 
-# What fails, and how long that may last.
+NEW_ID = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"
+
+
+@pytest.mark.parametrize("seconds", [1, 3600])
+@pytest.mark.parametrize(
+    ("status", "outcome"), [("Complete", "approved"), ("Rejected", "rejected"), ("CanceledForRestart", "restarted")]
+)
+def test_what_is_final_has_an_older_date(status: str, outcome: str, seconds: int) -> None:
+    """
+    A clock that is set back, or the end of summer time, hides no end of an instance: no date is a reason for doubt.
+    """
+    earlier = (START - timedelta(seconds=seconds)).isoformat()
+    server = ScriptedServer(lambda t: instance(status, LastModified=earlier) if t >= 10 else instance("Suspended"))
+
+    verdict = wait(server)
+
+    assert Outcome(outcome) is verdict.outcome
+    assert server.ended < 15
+
+
+def test_what_is_final_has_an_older_date_at_the_deadline() -> None:
+    """
+    So it is with the last look.
+    """
+    server = ScriptedServer(lambda t: instance("Complete", minute=-60) if t >= 100 else instance("Suspended"))
+
+    assert wait(server, timeout=100.0).is_approved
+
+
+def refusal(status: int, code: str | None) -> StatusError:
+    error, is_transient = status_meaning(status)
+    return error(f"{status}", status_code=status, error_code=code, is_transient=is_transient)
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 407, 410, 418, 451])
+def test_a_refusal_of_something_before_keyfactor(status: int) -> None:
+    """
+    What refuses without Keyfactor's code, a proxy or a filter, is ridden out for two minutes in a wait that went well.
+    """
+    passing = ScriptedServer(
+        lambda t: refusal(status, None) if 10 < t < 120 else instance("Complete" if t > 130 else "Suspended")
+    )
+    lasting = ScriptedServer(lambda t: refusal(status, None) if t > 10 else instance("Suspended"))
+
+    assert wait(passing).is_approved
+    assert str(status) == wait(lasting).problem
+    assert 120 <= lasting.ended - 10 < 140
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "0xA0110001"), (403, "0xA0140002")])
+def test_a_refusal_of_keyfactor(status: int, code: str) -> None:
+    """
+    Keyfactor's own refusal ends the wait at once.
+    """
+    server = ScriptedServer(lambda t: refusal(status, code) if t > 10 else instance("Suspended"))
+
+    assert (wait(server).problem or "").startswith(str(status))
+    assert server.ended < 15
+
+
+def test_a_refusal_at_the_first_seen() -> None:
+    """
+    A wait that has never gone well ends at the first refusal, whoever it is from.
+    """
+    server = ScriptedServer(lambda _: refusal(403, None))
+
+    assert "403" == wait(server).problem
+    assert 1 == len(server.asked)
+
+
+@pytest.mark.parametrize("status", [408, 421, 425])
+def test_what_is_transient_by_definition(status: int) -> None:
+    """
+    A 408, 421 or 425 has the patience of an outage, at the first look too.
+    """
+    first = ScriptedServer(lambda t: refusal(status, None) if t < 20 else instance("Complete"))
+    later = ScriptedServer(
+        lambda t: refusal(status, "0xA0110001") if 10 < t < 500 else instance("Complete" if t > 500 else "Running")
+    )
+
+    assert (True, True) == (wait(first).is_approved, wait(later).is_approved)
+
+
+def test_first_seen() -> None:
+    """
+    Who wants to warn is given each pending instance once, whole: the first, and the one that a restart made.
+    """
+    started: dict[str, Any] = {"StartDate": START.isoformat(), "CurrentStateData": {"Subject": "CN=web"}}
+    row = InstanceSummary.model_validate(instance("Suspended", Id=NEW_ID, **started).outputs())
+
+    def script(t: float) -> Any:
+        if server.asked[-1][1] == NEW_ID:
+            return instance("Complete" if t > 40 else "Suspended", Id=NEW_ID, **started)
+        return instance("Suspended" if t < 20 else "CanceledForRestart", **started)
+
+    server = ScriptedServer(script, [row])
+    seen: list[Any] = []
+
+    wait(server, follow_restarts=True, first_seen=seen.append)
+
+    assert [(ID, "Suspended"), (NEW_ID, "Suspended")] == [(one.instance_id, one.status) for one in seen]
+    assert all(one.current_state_data == {"Subject": "CN=web"} for one in seen)
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("403", status_code=403), None])
+def test_no_first_seen(error: Exception | None) -> None:
+    """
+    What is not pending, or not seen, is no reason to warn.
+    """
+    seen: list[Any] = []
+
+    wait(ScriptedServer(lambda _: error or instance("Complete")), first_seen=seen.append)
+
+    assert [] == seen
 
 
 def test_outage_is_ridden_out() -> None:
@@ -150,22 +268,20 @@ def test_an_odd_answer_in_between(odd: Exception) -> None:
 
 def test_stale_answer() -> None:
     """
-    An answer older than the last one is ignored, whatever it says.
+    An answer is believed by its status: an older pending one costs a look, and the next tells what is true.
     """
     server = ScriptedServer(
         lambda t: (
             instance("Suspended", minute=5)
             if t < 10
-            else instance("Complete", minute=3)
+            else instance("Running", minute=3)
             if t < 20
-            else instance("Rejected", minute=6)
+            else instance("Complete", minute=6)
         ),
     )
 
-    assert "is Rejected" in (wait(server).problem or "")
-
-
-# What is reported.
+    assert wait(server).is_approved
+    assert server.ended < 25
 
 
 def test_reports_on_change_and_heartbeat() -> None:
