@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import (
+        ArgumentError,
         ForbiddenError,
         InstanceIdError,
         KeyfactorError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         get_workflow_instances,
         get_workflow_instances_output,
     )
-    from .gate import WorkflowApproval
+    from .gate import GateArgumentError, WorkflowApproval
     from .instance import WorkflowInstance
     from .keyfactor.client import Client
     from .keyfactor.models import (
@@ -56,11 +57,13 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ArgumentError",
     "Client",
     "Definition",
     "Evidence",
     "Filters",
     "ForbiddenError",
+    "GateArgumentError",
     "GetWorkflowInstanceResult",
     "Instance",
     "InstanceDefinition",
@@ -96,6 +99,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "ArgumentError": "errors",
+    "GateArgumentError": "gate",
     "Client": "keyfactor.client",
     "Definition": "results",
     "Evidence": "results",

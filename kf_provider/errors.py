@@ -5,6 +5,7 @@ KeyfactorError
 ├── SettingsError             a setting is missing or makes no sense; nothing was sent
 ├── InstanceIdError           not the id of an instance; nothing was sent (also a ValueError)
 ├── SearchError               a search that cannot be put into Keyfactor's query language; nothing was sent (also a ValueError)
+├── ArgumentError             a call with an argument that it does not take; nothing was sent (also a TypeError)
 ├── NotApprovedError          an approval is to be recorded that the server does not confirm
 ├── RestartError              an instance was restarted, and its successor cannot be told
 └── RequestError              a request did not bring what was asked
@@ -20,8 +21,16 @@ KeyfactorError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import TracebackType
+from typing import Final, ParamSpec, TypeVar
+
+from .words import printable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class KeyfactorError(Exception):
@@ -33,6 +42,9 @@ class KeyfactorError(Exception):
 
     is_transient: bool = False
     retry_after: float | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own way calls the class with `args` alone, which required keywords do not survive.
@@ -46,7 +58,12 @@ def _restored(error: type[KeyfactorError], args: tuple[object, ...]) -> Keyfacto
 class SettingsError(KeyfactorError):
     """
     A setting is missing or makes no sense; nothing was sent.
+
+    The message may have several lines: one for each way to log in.
     """
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, printable(message, keep="\n"))
 
 
 class InstanceIdError(KeyfactorError, ValueError):
@@ -58,6 +75,12 @@ class InstanceIdError(KeyfactorError, ValueError):
 class SearchError(KeyfactorError, ValueError):
     """
     A search that cannot be put into Keyfactor's query language; nothing was sent.
+    """
+
+
+class ArgumentError(KeyfactorError, TypeError):
+    """
+    A call with an argument that it does not take; nothing was sent.
     """
 
 
@@ -168,3 +191,49 @@ def status_meaning(status_code: int) -> tuple[type[StatusError], bool]:
     if status_code in _PASSING or status_code >= 500:
         return UnavailableError, True
     return _OF_STATUS.get(status_code, StatusError), False
+
+
+def only_ours(otherwise: Callable[[str], KeyfactorError]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """
+    A decorator: whatever goes wrong inside the function, a KeyfactorError leaves it; what nobody foresaw becomes
+    `otherwise`. A call that does not fit the function's signature stays Python's TypeError.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            signature.bind(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except KeyfactorError:
+                raise
+            except Exception as error:
+                text = unforeseen(error)
+            # Not in the block, and so without a context: the frames of what went wrong may hold secrets.
+            raise otherwise(f"{function.__name__}: {text}")
+
+        return guarded
+
+    return decorate
+
+
+def unforeseen(error: BaseException) -> str:
+    """
+    What to say of an error that should not have come: its class and its place, and never its own words.
+    """
+    place = _place(error.__traceback__)
+    where = f" in {place}" if place else ""
+    return f"{type(error).__name__}{where} was not foreseen; check what was passed, and report it if that was right"
+
+
+def _place(traceback: TracebackType | None) -> str | None:
+    # The last line of this package: below it are others' libraries.
+    place = None
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] == __name__.partition(".")[0]:
+            place = f"{module}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place

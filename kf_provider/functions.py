@@ -14,14 +14,15 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.output import UNKNOWN
 
-from .errors import KeyfactorError
+from .errors import InstanceIdError, KeyfactorError, RequestError, only_ours, unforeseen
 from .keyfactor.client import Client, client_for
-from .keyfactor.models import Status, StatusWord, parse_instance_id
+from .keyfactor.models import Status, StatusWord, is_whole, parse_instance_id
 from .keyfactor.search import Filters, known_filters
 from .provider import Provider, is_mocked, one_line, provider_of, resolve_settings
 from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary, instance_result, summary
 from .sdk import dependencies, wait_for
 from .waiting.threads import RequestThreads, threads_for
+from .words import told
 
 GET_INSTANCE: Final = "keyfactor:index:getWorkflowInstance"
 GET_INSTANCES: Final = "keyfactor:index:getWorkflowInstances"
@@ -88,7 +89,7 @@ def get_workflow_instance_output(
     def read(known: dict[str, Any]) -> Awaitable[Any]:
         try:
             key = _InstanceKey.of(known["instance_id"], known["reference_id"])
-        except ValueError as error:
+        except InstanceIdError as error:
             raise one_line(error) from error
         return _read(key, provider)
 
@@ -173,13 +174,14 @@ class _InstanceKey:
     reference_id: int | None
 
     @classmethod
+    @only_ours(InstanceIdError)
     def of(cls, instance_id: object, reference_id: object) -> _InstanceKey:
         if reference_id is None:
             return cls(parse_instance_id(instance_id), None)
         if instance_id is not None:
-            raise ValueError("pass either instance_id or reference_id, not both")
-        if isinstance(reference_id, bool) or not isinstance(reference_id, int | float) or reference_id % 1:
-            raise ValueError(f"reference_id is a whole number, not {reference_id!r}")
+            raise InstanceIdError("pass either instance_id or reference_id, not both")
+        if not is_whole(reference_id):
+            raise InstanceIdError(f"reference_id is a whole number, not {told(str(reference_id), longest=60)!r}")
         return cls(None, int(reference_id))
 
 
@@ -230,8 +232,11 @@ async def _ask(
         if shared_as is None:
             return await threads.call(lambda: ask(client))
         return await _shared(threads, shared_as, lambda: ask(client))
-    except (KeyfactorError, ValueError) as error:
+    except KeyfactorError as error:
         raise one_line(error) from error
+    except Exception as error:
+        ours = RequestError(unforeseen(error))
+        raise one_line(ours) from ours
 
 
 _unsent: WeakKeyDictionary[RequestThreads, dict[_InstanceKey, asyncio.Task[Any]]] = WeakKeyDictionary()

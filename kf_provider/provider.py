@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Unpack
@@ -15,10 +16,12 @@ import pulumi.dynamic
 import pulumi.runtime
 from pulumi.runtime.mocks import MockMonitor
 
-from .errors import SettingsError
+from .errors import SettingsError, only_ours
 from .keyfactor.kinds import KINDS
 from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, SETTINGS, Settings, SettingsInputs, load_settings
 from .keyfactor.sources import config_key, merge_sources
+from .sdk import config_keys
+from .words import told
 
 PACKAGE: Final = "pulumi-python"  # the plugin that runs every dynamic provider in Python
 NAMESPACE: Final = "keyfactor"
@@ -135,8 +138,32 @@ def one_line(error: Exception) -> pulumi.RunError:
 
 
 def _stack_config() -> dict[str, str]:
+    _warn_of_unknown_keys()
     config = pulumi.Config(NAMESPACE)
     return {key: value for key in CONFIG_KEYS if (value := config.get(key)) is not None}
+
+
+_warned_of: Final[set[str]] = set()
+
+
+def _warn_of_unknown_keys() -> None:
+    """
+    Warn of each key under `keyfactor:` that is no setting, once a process. No error: another provider may read it.
+    """
+    given = {key.removeprefix(f"{NAMESPACE}:") for key in config_keys() if key.startswith(f"{NAMESPACE}:")}
+    for key in sorted(given - CONFIG_KEYS.keys() - _warned_of):
+        _warned_of.add(key)
+        known = {_plain(setting): setting for setting in CONFIG_KEYS}
+        nearest = difflib.get_close_matches(_plain(key), known, n=1)
+        pulumi.log.warn(
+            f"{NAMESPACE}:{told(key, longest=60)} in the stack's configuration is no setting of kf_provider; "
+            + (f"did you mean {NAMESPACE}:{known[nearest[0]]}?" if nearest else f"it knows {', '.join(CONFIG_KEYS)}")
+        )
+
+
+def _plain(key: str) -> str:
+    # `api_path`, `API-PATH` and `Hostname` are as near as `hostnme`.
+    return re.sub(r"[\W_]", "", key).lower()
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -144,6 +171,7 @@ def _with_text_keys(value: Any) -> Any:
     return {str(key): part for key, part in value.items()} if isinstance(value, Mapping) else value
 
 
+@only_ours(SettingsError)
 def _as_text(value: object) -> str:
     """
     A setting as a configuration value: the engine's provider inputs are text, as `pulumi config` has them.

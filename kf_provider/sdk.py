@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
 import pulumi
+import pulumi.runtime
 
 from .errors import KeyfactorError
 
@@ -48,6 +49,15 @@ def dependencies(opts: pulumi.InvokeOptions | None) -> pulumi.Output[Any] | None
         )
 
     return pulumi.Output.from_input(resolve())
+
+
+def config_keys() -> set[str]:
+    """
+    All keys of the stack's configuration, with their namespaces: `pulumi.Config` only tells whether one is there.
+    """
+    from pulumi.runtime.config import CONFIG  # what the Automation API hands to a program in its own process
+
+    return {*pulumi.runtime.get_config_env(), *CONFIG.get()}
 
 
 def unhandled_exception() -> Exception | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,8 +17,9 @@ from ..errors import UnusableAnswerError
 
 LARGEST_EXACT: Final = 2**53  # up to here a 64-bit float holds every integer
 _LONGEST_EXACT: Final = len(str(-LARGEST_EXACT))  # characters
-_TITLE_IS_WITHIN: Final = 64 * 1024  # characters
-_LONGEST_TITLE: Final = 200  # characters
+DEEPEST: Final = 200  # levels of lists and objects; pydantic writes no more than 255
+_LONGEST_PAUSE: Final = 366 * 86_400.0  # seconds; longer is not meant
+_LONGEST_NUMBER: Final = 18  # digits of a header
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,43 +67,54 @@ def retry_after_seconds(header: str | None, *, now: datetime | None = None) -> f
 
     Both forms of RFC 9110, section 10.2.3: a number of seconds, or a date. A time in the past is 0.
     """
-    if header is None:
-        return None
-    header = header.strip()
-    if header.isascii() and header.isdigit():
-        return float(header)
+    header = (header or "").strip()
     try:
+        if header.isascii() and header.isdigit():
+            return min(float(header), _LONGEST_PAUSE)
         when = parsedate_to_datetime(header)
-    except ValueError:
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), _LONGEST_PAUSE)
+    except Exception:  # the library raises what it likes for an odd date, and this is a hint
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max((when - (now or datetime.now(UTC))).total_seconds(), 0.0)
 
 
-def json_of(answer: Answer, server: str) -> Any:
+def whole_number(header: str | None) -> int | None:
     """
-    The JSON in the body. Raises UnusableAnswerError for anything else, which says what there is instead.
+    The number in a header, or None where there is none that can be meant.
+    """
+    digits = (header or "").strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_NUMBER else None
+
+
+def text_of(answer: Answer) -> str:
+    """
+    The body as text: in UTF-8, unless a byte order mark or the zeros of UTF-16 and UTF-32 say otherwise.
+    """
+    return answer.body.decode(json.detect_encoding(answer.body), "replace").strip()
+
+
+def is_page(text: str) -> bool:
+    """
+    Whether it is HTML or XML. Of a page nothing is quoted, its title neither: some show what they were sent.
+    """
+    return re.search(r"<[!?/a-z]", text, re.IGNORECASE) is not None
+
+
+def parsed(text: str) -> Any:
+    """
+    The text as JSON. Raises ValueError for what is none, and for what is nested too deep.
 
     A number that a 64-bit float does not hold is text, digit by digit as the server wrote it: an integer beyond 2^53,
     and one with a fraction or an exponent that would come back as another. So it is the same in Python, in JSON and on
     the engine's wire, where every number is such a float.
     """
-    text = answer.body.decode("utf-8-sig", "replace").strip()
-    if not text:
-        raise UnusableAnswerError(f"{server} answered with an empty body", is_transient=True)
-    if text.startswith("<"):
-        title = page_title(text)
-        raise UnusableAnswerError(
-            f"{server} answered with a page{f' titled {title!r}' if title else ''} instead of JSON, perhaps a login"
-            " page: check the host name and the API path (keyfactor:apiPath)"
-        )
     try:
         value = json.loads(text, parse_int=_whole, parse_float=_fraction, parse_constant=_refused)
-    except (ValueError, RecursionError):
-        is_cut = text.startswith(("{", "["))
-        kind = "JSON that is cut off or broken" if is_cut else "text instead of JSON"
-        raise UnusableAnswerError(f"{server} answered with {kind}", is_transient=is_cut) from None
+    except RecursionError:
+        raise TooDeepError from None
+    if _is_too_deep(value):
+        raise TooDeepError
     if "\\ud" in text.lower():
         # Half of a surrogate pair is fine in JSON, but in no UTF-8, nor on the engine's wire.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
@@ -124,13 +136,46 @@ def _fraction(digits: str) -> float | str:
     return number if is_held else digits
 
 
+class TooDeepError(ValueError):
+    """
+    JSON of more levels than are read.
+    """
+
+
+def json_of(answer: Answer, server: str) -> Any:
+    """
+    The JSON in the body. Raises UnusableAnswerError for anything else, which says what there is instead.
+    """
+    text = text_of(answer)
+    if not text:
+        raise UnusableAnswerError(f"{server} answered with an empty body", is_transient=True)
+    if text.startswith("<"):
+        raise UnusableAnswerError(
+            f"{server} answered with a page instead of JSON, perhaps a login page: check the host name and the API path"
+            " (keyfactor:apiPath)"
+        )
+    try:
+        return parsed(text)
+    except TooDeepError:
+        kind, is_cut = f"JSON of more than {DEEPEST} levels, which is not read", False
+    except ValueError:
+        is_cut = text.startswith(("{", "["))
+        kind = "JSON that is cut off or broken" if is_cut else "text instead of JSON"
+    raise UnusableAnswerError(f"{server} answered with {kind}", is_transient=is_cut)  # its cause would hold the body
+
+
 def _refused(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def page_title(text: str) -> str | None:
-    """
-    The title of an HTML page, without line breaks.
-    """
-    found = re.search(r"<title[^>]*>([^<]*)", text[:_TITLE_IS_WITHIN], re.IGNORECASE)
-    return " ".join(found[1].split())[:_LONGEST_TITLE] or None if found else None
+def _is_too_deep(value: object) -> bool:
+    level: list[object] = [value]
+    for _ in range(DEEPEST):
+        level = [part for whole in level if isinstance(whole, dict | list) for part in _parts(whole)]
+        if not level:
+            return False
+    return any(isinstance(whole, dict | list) for whole in level)
+
+
+def _parts(whole: dict[str, object] | list[object]) -> Iterable[object]:
+    return whole.values() if isinstance(whole, dict) else whole

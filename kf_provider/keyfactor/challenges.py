@@ -1,5 +1,5 @@
 """
-What a server says about the token that it refuses: the challenge in `WWW-Authenticate`.
+What a server says about the credentials that it refuses: the challenges in `WWW-Authenticate`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ import re
 from typing import Final
 
 _TOKEN_ERROR: Final = re.compile(r'\b(error|error_description)\s*=\s*"((?:[^"\\]|\\.)*)"', re.ASCII | re.IGNORECASE)
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+# A scheme begins a challenge, and no `=` follows it as it follows a parameter.
+_SCHEME: Final = re.compile(r"(?:^|,)\s*([a-z][a-z0-9-]{0,30})(?=\s+[^\s,=]|\s*,|\s*$)", re.ASCII | re.IGNORECASE)
 
 
 def refused_token(header: str | None) -> str | None:
@@ -27,3 +30,12 @@ def is_expired(refusal: str | None) -> bool:
     Whether it is said to be too old: no code tells that, the description alone does. For advice, never a decision.
     """
     return refusal is not None and "expired" in refusal.lower()
+
+
+def offered_schemes(header: str | None) -> tuple[str, ...]:
+    """
+    The schemes by which the server lets somebody in: `Negotiate`, `NTLM`, `Basic`, `Bearer`; each once.
+
+    Source: RFC 9110, section 11.6.1.
+    """
+    return tuple(dict.fromkeys(_SCHEME.findall(_QUOTED.sub('""', header or ""))))

@@ -7,7 +7,6 @@ Source: Keyfactor Command Web API reference, Workflow Instances; "Web API Common
 from __future__ import annotations
 
 import functools
-import json
 import threading
 import uuid
 import warnings
@@ -20,28 +19,30 @@ from urllib.parse import quote, urlencode
 from pydantic import ValidationError
 
 from ..errors import (
+    ArgumentError,
     ForbiddenError,
     InstanceIdError,
     KeyfactorError,
     NotFoundError,
     RequestError,
     SearchError,
+    SettingsError,
     StatusError,
     UnauthorizedError,
     UnusableAnswerError,
-    status_meaning,
+    only_ours,
 )
-from .answers import Answer, Request, json_of, page_title
+from ..words import told
+from .answers import Answer, Request, json_of, whole_number
 from .auth import authenticated
-from .challenges import is_expired, refused_token
 from .models import (
-    ErrorBody,
     Instance,
     InstanceSummary,
     WorkflowDefinition,
     parse_instance_id,
 )
-from .search import Filters, doubt_about, query_of
+from .refusals import Asked, refusal
+from .search import Filters, doubt_about, query_of, shown
 from .settings import Settings
 from .translation import bare
 from .transport import Transport
@@ -51,8 +52,6 @@ PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
 # 0 is ascending, whatever the parameter is called.
 _IN_ORDER: Final[Mapping[str, str]] = {"SortField": "ReferenceId", "SortAscending": "0"}
 _MOST_READS: Final = 5  # at a list that loses rows while it is read
-_LONGEST_TOTAL: Final = 18  # digits
-_LONGEST_CODE: Final = 40
 _THE_LIST: Final = "the list of workflow instances"
 _INSTANCES: Final = "/Workflow/Instances"
 
@@ -91,11 +90,13 @@ class Client:
     """
     A client of one Keyfactor Command server. May be shared by threads; `close()` it, or use it in a `with` statement.
 
-    Every method raises a RequestError when the server does not bring what was asked. A `timeout` is in seconds, for
-    the call as a whole: connecting, a token, repetitions, all pages, and the last byte of the answer. `retries` is how
-    often a GET is repeated after a connection error, a 502, 503 or 504: 0 for those who poll.
+    Every method raises a RequestError when the server does not bring what was asked, and none but this package's
+    errors. A `timeout` is in seconds, for the call as a whole: connecting, a token, repetitions, all pages, and the
+    last byte of the answer. `retries` is how often a GET is repeated after a connection error, a 502, 503 or 504: 0 for
+    those who poll.
     """
 
+    @only_ours(SettingsError)
     def __init__(self, settings: Settings) -> None:
         """
         Sends nothing. Raises SettingsError when the CA certificate or the token cannot be used.
@@ -104,6 +105,7 @@ class Client:
         self._transport = Transport(settings)
         self._credentials = settings.credential_kind.credentials(settings)
 
+    @only_ours(RequestError)
     @_one_call
     def get_workflow_instance(
         self,
@@ -133,6 +135,7 @@ class Client:
             )
         return instance
 
+    @only_ours(RequestError)
     @_one_call
     def list_workflow_instances(
         self,
@@ -154,7 +157,7 @@ class Client:
         """
         query = query_of(filters, self.settings.status_names)
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise SearchError(f"limit: {str(limit)[:60]!r} is not a whole number of at least 1")
+            raise SearchError(f"limit: {shown(limit)} is not a whole number of at least 1")
         if doubt := doubt_about(filters):
             (warn or _warn)(doubt)
         parameters = {"ReturnLimit": str(min(limit or PAGE_SIZE, PAGE_SIZE))}
@@ -171,6 +174,7 @@ class Client:
                 break
         return list(found.values())[:limit]
 
+    @only_ours(RequestError)
     @_one_call
     def get_workflow_definition(
         self,
@@ -188,7 +192,10 @@ class Client:
 
         Source: Keyfactor/keyfactor-go-client-sdk, v25/api/keyfactor/v1 and v2, WorkflowDefinitionApi.
         """
-        path, what = f"/Workflow/Definitions/{quote(definition_id, safe='')}", f"workflow definition {definition_id}"
+        path, what = (
+            f"/Workflow/Definitions/{quote(definition_id, safe='')}",
+            f"workflow definition {told(definition_id)}",
+        )
         parameters = {} if version is None else {"definitionVersion": str(version)}
         ask = partial(
             self._get, path, parameters, what=what, timeout=timeout, retries=retries, permission=_READ_DEFINITIONS
@@ -279,9 +286,8 @@ class Client:
         rows = json_of(answer, self.settings.server)
         if not isinstance(rows, list):
             raise UnusableAnswerError(f"{self.settings.server} answered with something other than {_THE_LIST}")
-        total = answer.headers.get("x-total-count", "").strip()
-        is_number = total.isascii() and total.isdigit() and len(total) <= _LONGEST_TOTAL
-        return [self._parsed(InstanceSummary, row, _THE_LIST) for row in rows], int(total) if is_number else None
+        total = whole_number(answer.headers.get("x-total-count"))
+        return [self._parsed(InstanceSummary, row, _THE_LIST) for row in rows], total
 
     def _get(
         self,
@@ -296,18 +302,22 @@ class Client:
     ) -> Answer:
         # The documentation calls the first one mandatory.
         headers = {"x-keyfactor-requested-with": "APIClient", "x-keyfactor-api-version": api_version}
-        url = f"{self.settings.base_url}{path}"
-        if parameters:
-            url += f"?{urlencode(parameters, quote_via=quote)}"
+        query = urlencode(parameters or {}, quote_via=quote)
+        url = f"{self.settings.base_url}{path}{f'?{query}' if query else ''}"
         attempt = partial(authenticated, Request("GET", url, headers), self._credentials, self._transport)
         with self._within(timeout):
             answer = self._transport.repeated(attempt, retries=retries)
         if answer.status_code != 200:
-            raise self._refusal(answer, what, permission)
+            asked = Asked(what, permission, has_id=what != _THE_LIST, query=query)
+            raise refusal(answer, asked, self.settings, self._credentials)
         return answer
 
     def _within(self, timeout: object) -> AbstractContextManager[None]:
-        return self._transport.within(timeout if isinstance(timeout, int | float) else self.settings.request_timeout)
+        if timeout is None:
+            return self._transport.within(self.settings.request_timeout)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise ArgumentError(f"timeout: a number of seconds, not an object of type {type(timeout).__name__}")
+        return self._transport.within(timeout)
 
     def _parsed(self, model: type[_Model], value: object, what: str) -> _Model:
         try:
@@ -318,51 +328,6 @@ class Client:
             raise UnusableAnswerError(
                 f"{self.settings.server} answered with {what} in an unknown form: {places}"
             ) from None
-
-    def _refusal(self, answer: Answer, what: str, permission: str) -> StatusError:
-        code, message, words = self._said(answer)
-        refused = refused_token(answer.headers.get("WWW-Authenticate")) if answer.status_code == 401 else None
-        words = self._credentials.quoted(refused) if refused else words
-        said = ": ".join(part for part in (code, message or words) if part)
-        status = f"{answer.status_code}{f', {said}' if said else ''}"
-        error, is_transient = status_meaning(answer.status_code)
-        text = f"{self.settings.server} refused to give {what} ({status})"
-        if error is UnauthorizedError:
-            advice = "the token has expired: give a new one"
-            if not is_expired(refused):
-                advice = "check them, and that this user may use the API"
-            text = (
-                f"{self.settings.server} does not accept the credentials of {self.settings.identity} ({status});"
-                f" {advice}"
-            )
-        elif error is ForbiddenError:
-            text = f"{self.settings.identity} may not read {what} on {self.settings.server} ({status}); {permission}"
-        elif error is NotFoundError:
-            checks = f"check {'' if what == _THE_LIST else 'the id, '}that {self.settings.identity} may see it"
-            if said and code is None:  # ASP.NET says "Message" as well, for a path that it does not know
-                checks += ", and the API path (keyfactor:apiPath): this may not be Keyfactor's own answer"
-            text = f"{what} was not found on {self.settings.server}; {checks} ({status})"
-        elif is_transient:
-            text = f"{self.settings.server} cannot give {what} now ({status}); try again later"
-        return error(
-            text,
-            status_code=answer.status_code,
-            error_code=code,
-            keyfactor_message=message,
-            is_transient=is_transient,
-            retry_after=answer.retry_after,
-        )
-
-    def _said(self, answer: Answer) -> tuple[str | None, str | None, str | None]:
-        # Keyfactor's ErrorCode and Message; without them, a few words of the body.
-        text = answer.body.decode("utf-8", "replace")
-        try:
-            body = ErrorBody.model_validate(json.loads(text))
-        except (ValueError, RecursionError):
-            body = ErrorBody()
-        code, message = (self._credentials.quoted(part or "") or None for part in (body.error_code, body.message))
-        words = None if code or message else self._credentials.quoted(page_title(text) or text)
-        return code and code[:_LONGEST_CODE], message, words
 
 
 _clients: Final[dict[Settings, Client]] = {}
@@ -385,4 +350,4 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=4)  # where the list was asked for
+    warnings.warn(text, stacklevel=5)  # where the list was asked for

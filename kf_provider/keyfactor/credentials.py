@@ -5,17 +5,20 @@ How a request proves who we are: a flow, which yields what to send and sees the 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
+from html import escape
 from typing import Final, TypeAlias
+from urllib.parse import quote, quote_plus
 
+from ..words import told
 from .answers import Answer, Request
 
 AuthFlow: TypeAlias = Generator[Request, Answer, None]
 
 BEARER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")  # anything else would end the header, or start another
-_LONGEST_QUOTE: Final = 200
 
 
 class Credentials(ABC):
@@ -40,11 +43,24 @@ class Credentials(ABC):
 
     def quoted(self, text: str) -> str:
         """
-        What a server or proxy says, on one line of at most 200 characters, without our secrets.
+        What a server or proxy says, as `words.told` has it, without our secrets.
         """
-        for secret in sorted(filter(None, self.secrets), key=len, reverse=True):
-            text = text.replace(secret, "[secret]")
-        return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:_LONGEST_QUOTE]
+        spellings = {spelling for secret in self.secrets if secret for spelling in _spellings(secret)}
+        for spelling in sorted(spellings, key=len, reverse=True):
+            text = text.replace(spelling, "[secret]")
+        return told(text)
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    # As it is, in JSON, in a URL, in a form, and in HTML: whoever echoes a request does so in one of these.
+    return (
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret),
+        quote_plus(secret),
+        escape(secret),
+    )
 
 
 class FixedHeader(Credentials):

@@ -17,13 +17,15 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeGuard
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from ..errors import InstanceIdError
+from ..errors import InstanceIdError, only_ours
+from ..words import told
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
+LARGEST_INT: Final = 2**63 - 1  # Keyfactor's largest whole number, that of a reference id (oas10)
 _ZERO_GUID: Final = str(uuid.UUID(int=0))
 _AN_ID_LOOKS_LIKE: Final = (
     "an id looks like 0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94; the answer to an enrollment has it as WorkflowInstanceId,"
@@ -59,6 +61,7 @@ WORKFLOW_TYPES: Final = (
 _STATUS_WORDS: Final = {status.value.lower(): status.value for status in Status}
 
 
+@only_ours(InstanceIdError)
 def parse_instance_id(value: object) -> str:
     """
     The id of an instance in its one canonical form: lower case, with dashes, without braces.
@@ -66,7 +69,7 @@ def parse_instance_id(value: object) -> str:
     Takes a str (capitals, braces and surrounding spaces are fine, dashes may be missing) or a uuid.UUID.
     Raises InstanceIdError for anything else, with a sentence of its own for a whole number: that is a reference id.
     """
-    text = str(value) if isinstance(value, uuid.UUID) else value
+    text: object = str(value) if isinstance(value, uuid.UUID) else value
     if isinstance(text, str):
         guid = _guid(text)
         if guid == _ZERO_GUID:
@@ -74,11 +77,13 @@ def parse_instance_id(value: object) -> str:
         if guid is not None:
             return guid
         if re.fullmatch(r"[0-9]+", text.strip()):
-            raise InstanceIdError(_looked_up(_shown(text.strip())))
-        what = repr(_shown(text)) if text.strip() else "an empty string"
-    elif isinstance(text, int | float) and not isinstance(text, bool) and abs(text) < 2**63 and text % 1 == 0:
+            raise InstanceIdError(_looked_up(told(text, longest=60)))
+        what = repr(told(text, longest=60)) if text.strip() else "an empty string"
+    elif is_whole(text) and abs(text) <= LARGEST_INT:
         # Every number is a float once it has been through the engine.
-        raise InstanceIdError(_looked_up(str(int(text))))
+        raise InstanceIdError(_looked_up(shown_number(text)))
+    elif is_whole(text):
+        what = shown_number(text)
     else:
         what = "None" if text is None else f"an object of type {type(text).__name__}"
     raise InstanceIdError(f"{what} is not the id of a workflow instance: {_AN_ID_LOOKS_LIKE}")
@@ -113,8 +118,18 @@ def _looked_up(number: str) -> str:
     )
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}…"
+def is_whole(value: object) -> TypeGuard[int | float]:
+    """
+    Whether it is a number without a fraction, of whatever size.
+    """
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+
+
+def shown_number(number: float) -> str:
+    """
+    A whole number in a message: Python writes none of more than 4,300 digits, and nobody reads one of 40.
+    """
+    return str(int(number)) if abs(number) <= LARGEST_INT else "a number of more than 18 digits"
 
 
 def _guid(text: str) -> str | None:
@@ -135,7 +150,7 @@ def _reference(value: object) -> object:
 def _status(value: object, info: ValidationInfo) -> object:
     if isinstance(value, bool):
         raise ValueError("a status is a word or a number")  # noqa: TRY004 - pydantic collects ValueErrors
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+    if is_whole(value):
         value = (info.context or {}).get("status_names", {}).get(int(value), str(int(value)))
     return (canonical_status(value) or None) if isinstance(value, str) else value
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
-from ..errors import InstanceIdError, SearchError
-from .models import WORKFLOW_TYPES, Status, StatusWord, canonical_status, parse_instance_id
+from ..errors import ArgumentError, InstanceIdError, SearchError
+from ..words import told
+from .models import WORKFLOW_TYPES, Status, StatusWord, canonical_status, is_whole, parse_instance_id, shown_number
 
 _LARGEST_NUMBER: Final = 2**63 - 1
 _LONGEST_NUMBER: Final = len(str(_LARGEST_NUMBER))  # digits
@@ -38,11 +39,11 @@ class Filters(TypedDict, total=False):
 
 def known_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Those that are given. Raises TypeError for a name that is none of `Filters`, as Python does for a keyword.
+    Those that are given. Raises ArgumentError for a name that is none of `Filters`.
     """
     if unknown := filters.keys() - Filters.__annotations__.keys():
         known = ", ".join(Filters.__annotations__)
-        raise TypeError(f"unexpected keyword argument {min(unknown)!r}: instances are listed by {known}")
+        raise ArgumentError(f"unexpected keyword argument {min(unknown)!r}: instances are listed by {known}")
     return {name: value for name, value in filters.items() if value is not None}
 
 
@@ -56,7 +57,7 @@ def query_of(filters: Filters, status_names: Mapping[int, str]) -> str:
     given = known_filters(filters)
     query = given.pop("query", "")
     if not isinstance(query, str):
-        raise SearchError(f"query: {str(query)[:60]!r} is not text")
+        raise SearchError(f"query: {shown(query)} is not text")
     query = query.strip()
     conditions = [[query]] if query else []
     for name, value in given.items():
@@ -64,7 +65,7 @@ def query_of(filters: Filters, status_names: Mapping[int, str]) -> str:
         try:
             conditions.append([f"{words} {literal(one)}" for one in _alternatives(name, value, status_names)])
         except ValueError as odd:
-            raise SearchError(f"{name}: {str(value)[:60]!r} {odd}") from None
+            raise SearchError(f"{name}: {shown(value)} {odd}") from None
     if len(conditions) == 1:
         return " OR ".join(conditions[0])
     return " AND ".join(
@@ -83,7 +84,14 @@ def doubt_about(filters: Filters) -> str | None:
     near = [*_nearest(word), *_nearest(word.removeprefix("certificate"))]
     if not near:
         return None
-    return f"workflow_type: {given[:60]!r} is no type that Keyfactor documents; {_TYPES[near[0]]!r} is one"
+    return f"workflow_type: {told(given, longest=60)!r} is no type that Keyfactor documents; {_TYPES[near[0]]!r} is one"
+
+
+def shown(value: object) -> str:
+    """
+    A value that cannot be searched for, as messages quote it.
+    """
+    return shown_number(value) if is_whole(value) else repr(told(str(value), longest=60))
 
 
 def _nearest(word: str) -> list[str]:

@@ -4,7 +4,6 @@ The settings: which there are, of which types, and whether they are complete.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -13,11 +12,11 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 
 from ..durations import seconds_in
-from ..errors import SettingsError
+from ..errors import SettingsError, only_ours
 from .addresses import base_url, checked_api_path, checked_hostname, pinned_address
 from .inputs import Input
 from .kinds import KINDS, CredentialInputs, CredentialSettings
-from .kinds.kind import Fields, Kind, settings_in
+from .kinds.kind import Fields, Kind, json_setting, settings_in
 from .models import Status, canonical_status
 from .sources import (
     API_PATH,
@@ -32,6 +31,7 @@ from .sources import (
     is_unset,
     kind_named,
     merge_sources,
+    with_profile_trouble,
 )
 
 Gates: TypeAlias = Literal["wait", "check", "off"]
@@ -57,7 +57,7 @@ def _seconds(value: object) -> float:
 def _status_names(value: object) -> object:
     if isinstance(value, str):
         if value.strip().startswith("{"):
-            value = _json(value)
+            value = json_setting(value)
         else:
             pairs = [part.partition("=") for part in value.split(",") if part.strip()]
             value = {number.strip(): word.strip() for number, _, word in pairs}
@@ -72,13 +72,6 @@ def _status_names(value: object) -> object:
             )
         return named
     return value
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise ValueError("is not JSON") from None
 
 
 class ServerSettings(Fields):
@@ -109,7 +102,7 @@ class Settings(CredentialSettings, ServerSettings):
     Which server, who we are, and how to talk. Complete: the hostname and one kind of credentials are there.
 
     Times are in seconds. Secrets do not show, and settings cannot be pickled: they would take the secrets along.
-    Hashable: equal settings may share what is made by them.
+    Hashable: equal settings may share what is made by them. Raises SettingsError, with all that is wrong in it.
     """
 
     ca_cert: Annotated[
@@ -151,6 +144,13 @@ class Settings(CredentialSettings, ServerSettings):
         ),
     ] = {}
 
+    @only_ours(SettingsError)
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as invalid:
+            raise SettingsError("; ".join(_complaints(invalid))) from None  # its own text is about this class
+
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, given: Any) -> Any:
@@ -160,6 +160,8 @@ class Settings(CredentialSettings, ServerSettings):
         named = {field: value for field, value in given.items() if not is_unset(value)}
         if missing := _missing(named):
             raise ValueError(missing)
+        if odd := [field for field, value in named.items() if field not in _PATHS and not _is_text(value)]:
+            raise ValueError("; ".join(f"{_ways(field)} is not text in UTF-8" for field in odd))
         return merge_sources(named, kinds=KINDS)  # of several kinds of credentials, one
 
     @property
@@ -206,11 +208,13 @@ CONFIG_KEYS: Final[Mapping[str, str]] = MappingProxyType({config_key(field): fie
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {setting.variable: field for field, setting in {**SETTINGS, "port": PORT}.items()}
 )
+_PATHS: Final = frozenset({"ca_cert"})  # a file's name may be in any encoding
 SECRET_FIELDS: Final = frozenset(
     field for field, info in Settings.model_fields.items() if SecretStr in (info.annotation, *get_args(info.annotation))
 )
 
 
+@only_ours(SettingsError)
 def load_settings(config: Mapping[str, object] | None = None, /, **explicit: object) -> Settings:
     """
     The settings out of explicit arguments, the stack's configuration, the environment, the profile file and defaults.
@@ -225,10 +229,10 @@ def load_settings(config: Mapping[str, object] | None = None, /, **explicit: obj
         raise SettingsError(
             f"there is no setting {', '.join(f'keyfactor:{key}' for key in sorted(unknown))}: {', '.join(CONFIG_KEYS)}"
         )
-    try:
-        return Settings.model_validate(find_settings(SETTINGS, KINDS, explicit, config or {}))
-    except ValidationError as invalid:
-        raise SettingsError("; ".join(_complaints(invalid))) from None  # its own text is about this class
+    found = find_settings(SETTINGS, KINDS, explicit, config or {})
+    if missing := _missing(found):
+        raise SettingsError(with_profile_trouble(missing))
+    return Settings(**found)
 
 
 def _complaints(invalid: ValidationError) -> Iterator[str]:
@@ -236,6 +240,8 @@ def _complaints(invalid: ValidationError) -> Iterator[str]:
         message = error["msg"].removeprefix("Value error, ")
         if not error["loc"]:
             yield message
+        elif error["loc"][0] not in SETTINGS:
+            yield f"there is no setting {error['loc'][0]}"
         elif error["msg"] == message:
             yield f"{_ways(str(error['loc'][0]))}: {message[:1].lower()}{message[1:]}"
         else:
@@ -247,10 +253,17 @@ def _missing(named: Mapping[str, object]) -> str | None:
     kind = kind_named(named.keys(), KINDS)
     if kind is None:
         choices = (" and ".join(_ways(field) for field in kind.needs) for kind in KINDS)
-        missing.append(f"credentials: {', or '.join(choices)}")
+        missing.append("\n- ".join(["credentials, in one of these ways:", *choices]))
     else:
         missing += [_ways(field) for field in kind.needs if field not in named]
     return f"missing settings: {'; '.join(missing)}" if missing else None
+
+
+def _is_text(value: object) -> bool:
+    # What is no UTF-8 in the environment comes as lone surrogates, which nothing can send.
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    parts = text if isinstance(text, list | tuple) else [text]
+    return not any("\ud800" <= sign <= "\udfff" for part in parts if isinstance(part, str) for sign in part)
 
 
 def _ways(field: str) -> str:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from ..errors import SettingsError
+from ..errors import SettingsError, only_ours
+from ..words import told
 from .addresses import checked_api_path, checked_hostname, pinned_address, pinned_url, with_port
 
 T = TypeVar("T")
@@ -142,6 +143,7 @@ def kind_named(fields: Set[str], kinds: Sequence[K]) -> K | None:
     return next((kind for kind in kinds if kind.fields & fields), None)
 
 
+@only_ours(SettingsError)
 def server_address(config: Mapping[str, object] | None = None, /, **explicit: object) -> str:
     """
     The server's address, as `Settings.server` has it, without looking at any other setting.
@@ -151,7 +153,7 @@ def server_address(config: Mapping[str, object] | None = None, /, **explicit: ob
     settings = {"hostname": HOSTNAME, "api_path": API_PATH}
     found = {"api_path": DEFAULT_API_PATH, **find_settings(settings, (), explicit, config or {})}
     if "hostname" not in found:
-        raise SettingsError(f"missing settings: {HOSTNAME.ways('hostname')}")
+        raise SettingsError(with_profile_trouble(f"missing settings: {HOSTNAME.ways('hostname')}"))
     return pinned_address(
         _checked("hostname", HOSTNAME, checked_hostname, found["hostname"]),
         _checked("api_path", API_PATH, checked_api_path, found["api_path"]),
@@ -214,30 +216,68 @@ def _with_port(source: Mapping[str, object]) -> dict[str, object]:
     return joined
 
 
-def _profile() -> Mapping[str, object]:
+def with_profile_trouble(missing: str) -> str:
+    """
+    The text about missing settings, with a line of its own when the profile file is there and gives nothing.
+    """
+    path, profile = _profile_place()
+    try:
+        provider = _read_profile(path, profile).get("auth_provider")
+    except SettingsError as unusable:
+        return f"{missing}\n{unusable}" if os.path.exists(os.path.expanduser(path)) else missing
+    kind = provider.get("type") if isinstance(provider, dict) else provider
+    if not kind:
+        return missing
+    return (
+        f"{missing}\nthe profile {profile!r} in {path} leaves its credentials to its auth_provider"
+        f" ({told(str(kind), longest=40)}), which is not supported: give them as settings"
+    )
+
+
+def _profile_place() -> tuple[str, str]:
     path = os.environ.get("KEYFACTOR_AUTH_CONFIG_FILE", "").strip()
     profile = os.environ.get("KEYFACTOR_AUTH_CONFIG_PROFILE", "").strip()
+    return path or "~/.keyfactor/command_config.json", profile or "default"
+
+
+def _profile() -> Mapping[str, object]:
+    is_named = any(not is_unset(os.environ.get(f"KEYFACTOR_AUTH_CONFIG_{part}")) for part in ("FILE", "PROFILE"))
     try:
-        return _read_profile(Path(path or "~/.keyfactor/command_config.json"), profile or "default")
+        return _read_profile(*_profile_place())
     except SettingsError:
-        if path or profile:
+        if is_named:
             raise
-        return {}
+        return {}  # named in the error about missing settings, when there is one
 
 
-def _read_profile(path: Path, profile: str) -> Mapping[str, object]:
-    advice = "see KEYFACTOR_AUTH_CONFIG_FILE and KEYFACTOR_AUTH_CONFIG_PROFILE"
+def _read_profile(path: str, profile: str) -> Mapping[str, object]:
+    trouble, cause = "", None
     try:
-        path = path.expanduser()
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        server = content["servers"][profile]
-    except (OSError, RuntimeError) as broken:  # RuntimeError: no home
-        raise SettingsError(f"the profile file {path} cannot be read; {advice}") from broken
-    except ValueError:
-        # Without the cause: the text of the file, with its secrets, is in it.
-        raise SettingsError(f"the profile file {path} is not JSON; {advice}") from None
-    except (KeyError, TypeError):
-        raise SettingsError(f"the profile file {path} has no profile {profile!r}; {advice}") from None
-    if not isinstance(server, dict):
-        raise SettingsError(f"the profile {profile!r} in {path} is not an object; {advice}")
-    return server
+        file = Path(path).expanduser()
+        path = str(file)
+        servers = json.loads(file.read_text(encoding="utf-8-sig"))["servers"]
+        if profile in servers and isinstance(servers[profile], dict):
+            found: dict[str, object] = servers[profile]
+            return found
+        trouble = (
+            f"the profile {profile!r} in {path} is not an object"
+            if profile in servers
+            else _without(profile, path, servers)
+        )
+    except json.JSONDecodeError as odd:
+        trouble = f"the profile file {path} is not JSON (line {odd.lineno})"
+    except RecursionError:
+        trouble = f"the profile file {path} is JSON of too many levels"
+    except UnicodeDecodeError:
+        trouble = f"the profile file {path} is not UTF-8"
+    except (OSError, RuntimeError, ValueError) as broken:  # RuntimeError: no home; ValueError: no path
+        trouble, cause = f"the profile file {path} cannot be read", broken
+    except (KeyError, TypeError, AttributeError):
+        trouble = _without(profile, path, {})
+    # Of an odd content without the cause: the text of the file, with its secrets, is in it.
+    raise SettingsError(f"{trouble}; see KEYFACTOR_AUTH_CONFIG_FILE and KEYFACTOR_AUTH_CONFIG_PROFILE") from cause
+
+
+def _without(profile: str, path: str, servers: Mapping[str, object]) -> str:
+    names = ", ".join(repr(told(str(name), longest=40)) for name in list(servers)[:5])
+    return f"the profile file {path} has no profile {profile!r}{f', but {names}' if names else ''}"

@@ -13,6 +13,8 @@ import urllib3
 from requests import exceptions as theirs
 
 from ..errors import KeyfactorError, NoAnswerError, RequestError, UnusableAnswerError
+from ..words import told
+from .advice import certificate_advice, is_plain_http, proxy_advice
 from .deadline import DEADLINE
 
 LONGEST_CONNECT: Final = 10.0  # seconds, with all that it takes until a request can be sent
@@ -21,7 +23,7 @@ Result = TypeVar("Result")
 Error = TypeVar("Error", bound=KeyfactorError)
 
 
-def translated(send: Callable[[], Result], server: str) -> Result:
+def translated(send: Callable[[], Result], server: str, *, is_token: bool = False) -> Result:
     """
     What is sent brings; what it raises is ours, names the server, and is bare.
     """
@@ -30,7 +32,7 @@ def translated(send: Callable[[], Result], server: str) -> Result:
     except KeyfactorError as own:
         error = own
     except Exception as foreign:
-        error = translation(foreign, server)
+        error = translation(foreign, server, is_token=is_token)
     raise bare(error)
 
 
@@ -51,7 +53,6 @@ _TRANSLATIONS: Final[
 ] = (
     (theirs.ConnectTimeout, NoAnswerError, True, "no connection in {time}"),
     (theirs.Timeout, NoAnswerError, True, "no answer in {time}"),
-    (theirs.ProxyError, NoAnswerError, True, "the proxy of the environment does not let us through"),
     (theirs.SSLError, NoAnswerError, True, "the TLS handshake failed"),
     ((theirs.ConnectionError, theirs.RetryError), NoAnswerError, True, "no connection"),
     (
@@ -76,12 +77,12 @@ _TRANSLATIONS: Final[
 )
 
 
-def translation(foreign: Exception, server: str) -> RequestError:
+def translation(foreign: Exception, server: str, *, is_token: bool = False) -> RequestError:
     """
     Our exception for any other. Quotes no URL and no header; its cause is the system's own error, which knows of none.
     """
     causes = list(_causes(foreign))
-    error = _meaning(foreign, causes, server)
+    error = _meaning(foreign, causes, server, is_token=is_token)
     for cause in reversed(causes):
         if isinstance(cause, OSError) and not isinstance(cause, theirs.RequestException):
             cause.__cause__ = cause.__context__ = None
@@ -90,31 +91,33 @@ def translation(foreign: Exception, server: str) -> RequestError:
     return error
 
 
-def _meaning(foreign: Exception, causes: Sequence[BaseException], server: str) -> RequestError:
+def _meaning(foreign: Exception, causes: Sequence[BaseException], server: str, *, is_token: bool) -> RequestError:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            reason = getattr(cause, "verify_message", None) or "certificate verify failed"
-            return NoAnswerError(
-                f"the TLS certificate of {server} is not trusted ({reason}); give the CA that signed it as"
-                " keyfactor:caCert or KEYFACTOR_CA_CERT"
-            )
+            return NoAnswerError(certificate_advice(cause, server, is_token=is_token))
+    is_late = any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes)
+    if isinstance(foreign, theirs.ProxyError) and not is_late:
+        advice, may_pass = proxy_advice(causes, server)
+        return NoAnswerError(f"{server}: {advice}", is_transient=may_pass)
+    if is_plain_http(causes):
+        return NoAnswerError(f"{server}: plain http where TLS (https) was asked; check the host name and the port")
     ours, is_transient, words = next(row[1:] for row in _TRANSLATIONS if isinstance(foreign, row[0]))
-    if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
+    if is_late:
         if isinstance(foreign, theirs.ProxyError):
             words = "no connection to the proxy of the environment in {time}"
         elif "{time}" not in words:
             words = "no answer in {time}"
     elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
-        words = f"{words} ({system.strerror})"
+        words = f"{words} ({told(system.strerror or '')})"
     is_connecting = isinstance(foreign, theirs.ConnectTimeout | theirs.ProxyError)
     allowed = min(DEADLINE.allowed, LONGEST_CONNECT if is_connecting else math.inf)
     time_allowed = "the time allowed" if math.isinf(allowed) else f"{max(round(allowed, 1), 0.1):g} s"
     return ours(f"{server}: {words.replace('{time}', time_allowed)}", is_transient=is_transient)
 
 
-def _causes(error: object) -> Iterator[BaseException]:
-    # requests keeps what it wraps in `args`, urllib3 there or as the cause.
-    if isinstance(error, BaseException):
+def _causes(error: object, seen: tuple[BaseException, ...] = ()) -> Iterator[BaseException]:
+    # requests keeps what it wraps in `args`, urllib3 there or as the cause; a wrapper may hold itself.
+    if isinstance(error, BaseException) and error not in seen:
         yield error
         for inner in (*error.args, error.__cause__):
-            yield from _causes(inner)
+            yield from _causes(inner, (*seen, error))

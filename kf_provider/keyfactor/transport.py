@@ -21,6 +21,7 @@ import requests.utils
 from requests.adapters import HTTPAdapter
 
 from ..errors import NoAnswerError, RedirectError, SettingsError, UnusableAnswerError
+from ..words import told
 from .addresses import is_loopback
 from .answers import Answer, Request
 from .connections import Connection, TlsConnection
@@ -92,7 +93,8 @@ class Transport:
         Send a request once, as it is, whatever the status of the answer. Raises NoAnswerError, RedirectError, or
         UnusableAnswerError for too large a body.
         """
-        return translated(partial(self._exchange, request), _host(request.url))
+        is_token = request.form is not None
+        return translated(partial(self._exchange, request), _host(request.url), is_token=is_token)
 
     def close(self) -> None:
         """
@@ -168,7 +170,7 @@ def _redirect(response: requests.Response) -> RedirectError:
         host = urlsplit(urljoin(response.url, response.headers["Location"])).hostname
     except (KeyError, ValueError):
         host = None
-    target = host if host and host.isprintable() else "nowhere"
+    target = told(host or "") or "nowhere"
     return RedirectError(
         f"{_host(response.url)} answered with a redirect ({response.status_code}) to {target}, which is not followed;"
         " check the host name and the API path (keyfactor:apiPath)"

@@ -59,8 +59,11 @@ class RequestThreads:
                 result, error = None, None
                 try:
                     result = function()
-                except BaseException as raised:
-                    error = raised
+                except Exception as raised:
+                    # A future refuses StopIteration, and would then never be done.
+                    error = RuntimeError("StopIteration") if isinstance(raised, StopIteration) else raised
+                except BaseException as raised:  # ends this thread, and not the loop that waits for it
+                    error = RuntimeError(type(raised).__name__)
                 try:
                     loop.call_soon_threadsafe(settle, result, error)
                 except RuntimeError:

@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..keyfactor.matching import unmet_expectation
 from ..keyfactor.models import Instance, InstanceSignal, InstanceSummary, Status
+from ..words import LONGEST, told
 
 _LONGEST_STEP: Final = 40  # characters of its name in a row
 _LONGEST_ROLE: Final = 30  # the same
@@ -95,7 +96,7 @@ def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = No
     Source: Keyfactor Command Web API reference 10.3, GET Workflow Instances Instance ID, table 659.
     """
     where = f' at "{step}"' if (step := _step(instance)) else ""
-    why = f": {instance.status_message[:200]}" if instance.status_message else ""
+    why = f": {message}" if (message := told(instance.status_message or "")) else ""
     match instance.status:
         case Status.COMPLETE:
             if unmet := unmet_expectation(instance, expect or {}):
@@ -125,8 +126,9 @@ def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = No
             return _verdict(
                 Outcome.UNKNOWN,
                 instance,
-                f"has the status number {number}, and no source says what it means; name it in keyfactor:statusNames "
-                f'or KEYFACTOR_STATUS_NAMES, for example {{"{number}": "Complete"}}',
+                f"has the status number {told(number, longest=20)}, and no source says what it means; name it in "
+                f'keyfactor:statusNames or KEYFACTOR_STATUS_NAMES, for example {{"{told(number, longest=20)}": '
+                '"Complete"}',
             )
         case None:
             return _verdict(
@@ -138,7 +140,8 @@ def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = No
             return _verdict(
                 Outcome.UNKNOWN,
                 instance,
-                f"has the status {word!r}, which is none of Keyfactor's; look at the instance in Keyfactor Command",
+                f"has the status {told(word, longest=60)!r}, which is none of Keyfactor's; look at the instance in "
+                "Keyfactor Command",
             )
 
 
@@ -179,8 +182,9 @@ def progress(instance: InstanceSummary) -> str:
     """
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
     """
-    step = _shortened(_step(instance) or "", _LONGEST_STEP)
-    text = f'{instance.status} at "{step}"' if step else str(instance.status)
+    step = _step(instance, longest=_LONGEST_STEP)
+    status = told(str(instance.status), longest=_LONGEST_STEP)
+    text = f'{status} at "{step}"' if step else status
     signals = _signals(instance)
     wanted = len(signals)
     if not wanted:
@@ -200,14 +204,9 @@ def who_can_approve(roles: tuple[str, ...]) -> str:
     """
     Who can approve, in a few words: the row of a terminal is one line.
     """
-    named = [_shortened(role, _LONGEST_ROLE) for role in roles[:2]]
+    named = [told(role, longest=_LONGEST_ROLE) for role in roles[:2]]
     more = [f"{len(roles) - 2} more"] if len(roles) > 2 else []
     return f"{' or '.join(named + more)} can approve"
-
-
-def _shortened(text: str, longest: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def _rejection(instance: InstanceSummary) -> str:
@@ -224,8 +223,8 @@ def _signals(instance: InstanceSummary) -> tuple[InstanceSignal, ...]:
     return instance.signals if isinstance(instance, Instance) else ()
 
 
-def _step(instance: InstanceSummary) -> str | None:
-    return instance.current_step_display_name or instance.current_step_unique_name
+def _step(instance: InstanceSummary, *, longest: int = LONGEST) -> str:
+    return told(instance.current_step_display_name or instance.current_step_unique_name or "", longest=longest)
 
 
 def _verdict(outcome: Outcome, instance: InstanceSummary, text: str) -> Verdict:

@@ -6,6 +6,7 @@ It knows neither the clock nor the server: who polls tells it what came back, an
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ..errors import (
     RequestError,
     StatusError,
     UnauthorizedError,
+    unforeseen,
 )
 from ..keyfactor.models import InstanceSummary, Status
 from .schedule import TICK_SECONDS, Schedule, heartbeat_interval
@@ -29,6 +31,8 @@ FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not han
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
 REFUSAL_SECONDS: Final = 120.0  # as long as a proxy or filter may answer in place of Keyfactor
 SHORTEST_REQUEST_TIMEOUT: Final = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,10 +181,14 @@ class Wait:
 
     def report(self, text: str) -> None:
         """
-        Report where the wait stands, if anybody wants to know.
+        Report where the wait stands, if anybody wants to know. What goes wrong there ends no wait.
         """
-        if self._listener is not None:
+        if self._listener is None:
+            return
+        try:
             self._listener(text)
+        except Exception as error:
+            _log.debug("workflow instance %s: a report was lost: %s", self.instance_id, unforeseen(error))
 
     @property
     def wants_reports(self) -> bool:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec
 from weakref import WeakKeyDictionary
 
 from ..durations import spoken
-from ..errors import KeyfactorError, NoAnswerError
+from ..errors import KeyfactorError, NoAnswerError, RequestError, unforeseen
 from ..keyfactor.client import client_for
 from ..keyfactor.models import InstanceSummary
 from ..keyfactor.settings import Settings
@@ -24,8 +25,28 @@ from .poller import GATHER_SECONDS, Poller, Server
 from .restarts import find_successor
 from .schedule import TICK_SECONDS, Schedule
 from .threads import RequestThreads, threads_for
-from .verdict import Outcome, Verdict, pending, waits_for_people
+from .verdict import Outcome, Verdict, failure, pending, waits_for_people
 from .wait import FIRST_ANSWER_SECONDS, SHORTEST_REQUEST_TIMEOUT, Terms, Wait
+
+_Given = ParamSpec("_Given")
+
+
+def _always_a_verdict(
+    wait: Callable[Concatenate[Watcher, str, _Given], Awaitable[Verdict]],
+) -> Callable[Concatenate[Watcher, str, _Given], Coroutine[Any, Any, Verdict]]:
+    """
+    The wait, with a verdict for what nobody foresaw; what ends the program ends it, too.
+    """
+
+    @wraps(wait)
+    async def judged(watcher: Watcher, instance_id: str, /, *args: _Given.args, **given: _Given.kwargs) -> Verdict:
+        waiting = wait(watcher, instance_id, *args, **given)  # what does not fit the signature is Python's TypeError
+        try:
+            return await waiting
+        except Exception as error:
+            return replace(failure(_unforeseen(instance_id, error)), lineage=(instance_id,))
+
+    return judged
 
 
 class Watcher:
@@ -46,6 +67,7 @@ class Watcher:
         self._poller = Poller(server, threads, gather_seconds=gather_seconds)
         self._schedule = Schedule.drawn(random)  # once: the waits of one process fall together
 
+    @_always_a_verdict
     async def wait(
         self,
         instance_id: str,
@@ -69,7 +91,7 @@ class Watcher:
         `request_timeout` is that of the settings unless given; `first_answer_seconds` is how long a server may be
         silent that has answered nothing yet.
 
-        Never raises for what the server says or fails to say: the verdict carries it.
+        Never raises, whatever happens: the verdict carries it.
         """
         settings = self._server.settings
         terms = Terms(
@@ -108,9 +130,9 @@ class Watcher:
             verdict = wait.answered(await self._unless_silent(poll, wait.silence_left(polled)))
             if verdict.outcome is Outcome.RESTARTED and wait.terms.follow_restarts and wait.latest is not None:
                 return await self._follow(wait, wait.latest, timeout=timeout)
-        except KeyfactorError as error:
+        except Exception as error:
             return wait.failed(
-                error,
+                error if isinstance(error, KeyfactorError) else _unforeseen(wait.instance_id, error),
                 _now(),
                 was_seen=wait.instance_id in self._poller.seen,
                 has_answered=self._threads.has_answered,
@@ -165,6 +187,10 @@ class Watcher:
         with suppress(TimeoutError):
             return await asyncio.wait_for(self._poller.approvers(latest, timeout=SHORTEST_REQUEST_TIMEOUT), within)
         return ()
+
+
+def _unforeseen(instance_id: str, error: Exception) -> RequestError:
+    return RequestError(f"workflow instance {instance_id} cannot be watched: {unforeseen(error)}")
 
 
 def _now() -> float:

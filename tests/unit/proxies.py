@@ -39,11 +39,13 @@ def listening(work: Work) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def drip(prefix: bytes, drop: bytes) -> Work:
-    """Sends what begins well, and then goes on for five seconds, a little at a time."""
+def drip(prefix: bytes, drop: bytes, *, then: bytes = b"") -> Work:
+    """Sends what begins well, after a while what belongs to a next part, and goes on for five seconds by drops."""
 
     def work(connection: socket.socket) -> None:
         connection.sendall(prefix)
+        time.sleep(0.05)
+        connection.sendall(then)
         for _ in range(100):
             time.sleep(0.05)
             connection.sendall(drop)

@@ -17,9 +17,11 @@ from kf_provider.errors import (
     KeyfactorError,
     NotFoundError,
     RequestError,
+    SettingsError,
     StatusError,
     UnauthorizedError,
     UnavailableError,
+    only_ours,
     status_meaning,
 )
 
@@ -95,3 +97,69 @@ def test_status_meaning(status: int, error: type[StatusError], is_transient: boo
     The class of a status, and whether it may pass, is decided in one place for Keyfactor and token endpoints.
     """
     assert (error, is_transient) == status_meaning(status)
+
+
+class _Odd:
+    """Something that a caller passes, and that breaks in our hands."""
+
+    def __str__(self) -> str:
+        raise OverflowError("canary-5be1")
+
+
+def test_only_ours() -> None:
+    """
+    What nobody foresaw becomes the border's own error: with its class and place, without its words and its frames.
+    """
+
+    @only_ours(SettingsError)
+    def border(value: object) -> str:
+        return str(value)
+
+    with pytest.raises(SettingsError, match=r"^border: OverflowError.* was not foreseen; check ") as caught:
+        border(_Odd())
+
+    assert "canary-5be1" not in str(caught.value)
+    assert (None, None) == (caught.value.__cause__, caught.value.__context__)
+
+
+@pytest.mark.parametrize("ours", [NotFoundError("why", status_code=404), InstanceIdError("why")])
+def test_only_ours_keeps_ours(ours: KeyfactorError) -> None:
+    """
+    An error of this package passes as it is.
+    """
+
+    @only_ours(SettingsError)
+    def border() -> None:
+        raise ours
+
+    with pytest.raises(KeyfactorError) as caught:
+        border()
+
+    assert ours is caught.value
+
+
+def test_only_ours_keeps_the_signature() -> None:
+    """
+    A call that does not fit is Python's own error, as without the border; what ends a program ends it.
+    """
+
+    @only_ours(SettingsError)
+    def border(value: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(TypeError, match="missing a required argument: 'value'"):
+        border()  # type: ignore[call-arg]  # that is the case
+    with pytest.raises(KeyboardInterrupt):
+        border(1)
+
+
+@pytest.mark.parametrize("error", list(tree(KeyfactorError)), ids=lambda error: error.__name__)
+def test_messages_are_printable(error: type[BaseException]) -> None:
+    """
+    No message carries what a terminal obeys, wherever it came from; the ways to log in may stand on lines of their own.
+    """
+    said = "user a\x1b[31m\u202eb\n\udce9"
+    more = {"status_code": 401} if issubclass(error, StatusError) else {}
+
+    assert str(error(said, **more)).replace("\n", "").isprintable()
+    assert ("\n" in str(error(said, **more))) == (error is SettingsError)

@@ -13,7 +13,7 @@ import pulumi
 import pytest
 
 import kf_provider as kf
-from kf_provider.errors import NotFoundError
+from kf_provider.errors import InstanceIdError, NotFoundError
 from kf_provider.functions import _InstanceKey, _shared
 from kf_provider.waiting.threads import RequestThreads
 
@@ -164,3 +164,30 @@ def test_a_cancelled_call_leaves_the_others_their_answer() -> None:
         return await second
 
     assert asyncio.run(run()) == 1
+
+
+@pytest.mark.parametrize("reference_id", ["42", 4.2, True, float("nan"), float("inf"), object(), "\x1b[31m", [[]]])
+def test_reference_id_that_is_none(reference_id: object) -> None:
+    """
+    What is no whole number is refused at once, by one of our errors in one line.
+    """
+    with pytest.raises(InstanceIdError, match=r"^reference_id is a whole number, not ") as caught:
+        _InstanceKey.of(None, reference_id)
+
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "reference_id"),
+    [(None, None), (ID, 42), (10**400, None), (10**5000, None), ("9" * 5000, None), (1e300, None), ("\udce9", None)],
+    ids=["neither", "both", "401 digits", "5001 digits", "text", "float", "surrogate"],
+)
+def test_id_that_is_none(instance_id: object, reference_id: object) -> None:
+    """
+    So is what is no id, of whatever size.
+    """
+    with pytest.raises(InstanceIdError) as caught:
+        _InstanceKey.of(instance_id, reference_id)
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400

@@ -23,7 +23,7 @@ ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
         ({"instance_id": 42}, "42 is a reference id: look it up with get_workflow_instance(reference_id=42)"),
         ({"instance_id": 42.0}, "42 is a reference id: look it up with get_workflow_instance(reference_id=42)"),
         ({"instance_id": " 42 "}, "42 is a reference id: look it up with get_workflow_instance(reference_id=42)"),
-        ({"instance_id": 10**5000}, "an object of type int is not the id"),
+        ({"instance_id": 10**5000}, "a number of more than 18 digits is not the id"),
         ({"instance_id": True}, "an object of type bool is not the id"),
         ({"instance_id": b"x"}, "an object of type bytes is not the id"),
         ({"instance_id": {"id": ID}}, "an object of type dict is not the id"),

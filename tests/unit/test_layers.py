@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 # From the bottom up, by dotted name. A module imports only from layers below its own; a new module fails until it has
 # a place here.
 LAYERS = [
+    {"words"},
     {"errors", "durations", "keyfactor", "waiting"},  # of a sub-package, its `__init__`: its modules have their own
     {
         "keyfactor.addresses",
@@ -32,11 +33,12 @@ LAYERS = [
     {"keyfactor.kinds.*"},
     {"keyfactor.kinds"},
     {"keyfactor.settings"},
-    {"keyfactor.tls", "keyfactor.translation"},
+    {"keyfactor.advice", "keyfactor.tls"},
+    {"keyfactor.translation"},
     {"keyfactor.connections"},
     {"keyfactor.socks_connection"},
     {"keyfactor.transport"},
-    {"keyfactor.auth"},
+    {"keyfactor.auth", "keyfactor.refusals"},
     {"keyfactor.client"},
     {"waiting.schedule", "waiting.threads", "waiting.verdict"},
     {"waiting.login"},
@@ -44,7 +46,8 @@ LAYERS = [
     {"waiting.restarts"},
     {"waiting.watcher"},
     {"waiting.verify"},
-    {"sdk", "results", "provider"},
+    {"sdk", "results"},
+    {"provider"},
     {"ending", "functions", "instance", "approval"},
     {"gate"},
     {"cli.sandbox"},
@@ -57,7 +60,13 @@ ENTRANCES = {"__init__", "__main__"}
 
 # Outside packages that only some modules may know.
 PULUMI = {"sdk", "results", "provider", "ending", "functions", "instance", "approval", "gate"}
-HTTP = {"keyfactor.tls", "keyfactor.translation", "keyfactor.connections", "keyfactor.transport"}
+HTTP = {
+    "keyfactor.advice",
+    "keyfactor.tls",
+    "keyfactor.translation",
+    "keyfactor.connections",
+    "keyfactor.transport",
+}
 RESERVED = {
     "pulumi": PULUMI,
     "pulumi_policy": set[str](),

@@ -5,6 +5,8 @@ The explicit provider: what it takes, and what it tells of that.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import json
 import pydoc
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,7 +17,9 @@ import pytest
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 
 import kf_provider as kf
+import kf_provider.provider
 from kf_provider.keyfactor.settings import SECRET_FIELDS, SETTINGS, load_settings
+from kf_provider.sdk import config_keys
 
 
 class NoEngine(Mocks):
@@ -112,3 +116,52 @@ def is_checked(text: pulumi.Output[str], number: pulumi.Output[float], maybe: st
     kf.Provider("b", hostnme="x")  # type: ignore[call-arg]  # no such setting
     kf.Provider("c", hostname=3)  # type: ignore[arg-type]  # not text
     kf.Provider("d", password=number)  # type: ignore[arg-type]  # not text later either
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("hostnme", "did you mean keyfactor:hostname?"),
+        ("api_path", "did you mean keyfactor:apiPath?"),
+        ("APIPath", "did you mean keyfactor:apiPath?"),
+        ("client-secret", "did you mean keyfactor:clientSecret?"),
+        ("skipTlsVerify", "did you mean keyfactor:skipVerify?"),
+        ("x", "it knows hostname, apiPath, "),
+        ("::error::\x1b[31mx", "it knows hostname, apiPath, "),
+    ],
+)
+def test_unknown_key_of_the_stack(monkeypatch: pytest.MonkeyPatch, engine: None, key: str, advice: str) -> None:
+    """
+    A key of the stack's configuration that is no setting is warned of once a process, with the nearest that is.
+    """
+    given = {
+        f"keyfactor:{key}": "canary-5be1",
+        "keyfactor:hostname": "kf.example.com",
+        "aws:hostnme": "x",
+        "hostnme": "y",
+    }
+    warnings: list[str] = []
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(given))
+    monkeypatch.setattr(kf_provider.provider, "_warned_of", set())
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    for name in ("first", "second"):
+        config_of(kf.Provider(name, username="u", password="p"))
+    (warning,) = warnings
+
+    assert f"in the stack's configuration is no setting of kf_provider; {advice}" in warning
+    assert warning.startswith("keyfactor:")
+    assert warning.isprintable()
+    assert not [part for part in ("canary-5be1", "::", "aws") if part in warning]
+
+
+def test_keys_of_the_automation_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The keys of a program that runs in its caller's process are found where the SDK keeps them.
+    """
+    monkeypatch.setenv("PULUMI_CONFIG", '{"keyfactor:a": "x"}')
+
+    def found() -> set[str]:
+        pulumi.runtime.set_all_config({"keyfactor:b": "y"})
+        return config_keys()
+
+    assert {"keyfactor:a", "keyfactor:b"} == contextvars.copy_context().run(found)

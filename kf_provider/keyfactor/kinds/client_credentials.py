@@ -7,7 +7,6 @@ since 2017), and Authlib drops the audience on renewal (its issue 783).
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import threading
@@ -25,20 +24,16 @@ from ..answers import Answer, Request, json_of
 from ..credentials import BEARER_TOKEN, AuthFlow, Credentials, basic
 from ..inputs import Input
 from ..sources import Setting
-from .kind import Fields, Kind, unwrapped
+from .kind import Fields, Kind, json_setting, unwrapped
 
 _LONGEST_MARGIN: Final = 60.0  # seconds
+_THE_URL: Final = "the token URL (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
 
 
 def _scopes(value: object) -> object:
     if not isinstance(value, str):
         return value
-    if not value.strip().startswith("["):
-        return re.findall(r"[^,\s]+", value)
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError("is not JSON") from None
+    return json_setting(value) if value.strip().startswith("[") else re.findall(r"[^,\s]+", value)
 
 
 class ClientCredentialsSettings(Fields):
@@ -172,7 +167,8 @@ class ClientCredentials(Credentials):
 
     def _refusal(self, answer: Answer, body: Mapping[str, object]) -> StatusError:
         code, text = (
-            self.quoted(part) if isinstance(part := body.get(name), str) else None
+            # A good answer is no refusal, whatever its status: nothing of it is quoted.
+            self.quoted(part) if isinstance(part := body.get(name), str) and answer.status_code >= 400 else None
             for name in ("error", "error_description")
         )
         said = ": ".join(part for part in (code, text) if part)
@@ -182,9 +178,11 @@ class ClientCredentials(Credentials):
         if answer.status_code in (400, 401, 403):
             error = UnauthorizedError
             advice = "check the client's id and secret, the scopes and the audience"
+            if answer.status_code == 403 and code is None:  # RFC 6749, section 5.2: a provider says why
+                advice = f"this may be a proxy's or a firewall's answer; check the way to it, and {_THE_URL}"
         elif not is_transient:
             error = StatusError  # a 404 is about no instance
-            advice = "check the token URL (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
+            advice = f"check {_THE_URL}"
         return error(
             f"{self._endpoint} gives no token to client {self._client_id!r} ({status}): {advice}",
             status_code=answer.status_code,
@@ -200,9 +198,9 @@ def _lifetime(expires_in: object) -> float:
     # take their time.
     try:
         seconds = float(expires_in)  # type: ignore[arg-type]  # anything else is caught below
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.inf
-    return seconds - min(_LONGEST_MARGIN, seconds / 5)
+    return seconds - min(_LONGEST_MARGIN, seconds / 5) if math.isfinite(seconds) else math.inf
 
 
 KIND: Final = Kind[ClientCredentialsSettings](

@@ -1,5 +1,5 @@
 """
-What comes back, as plain values.
+What is sent and what comes back, as plain values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kf_provider.errors import UnusableAnswerError
-from kf_provider.keyfactor.answers import Answer, json_of, retry_after_seconds
+from kf_provider.keyfactor.answers import DEEPEST, Answer, json_of, retry_after_seconds, text_of, whole_number
 from kf_provider.keyfactor.client import Client
 
 from ..loopback import ID, INSTANCE, Loopback, Reply, failure
@@ -35,6 +35,11 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
         ("", None),
         ("٣", None),
         (None, None),
+        ("Tue, 24 Nov 20261124112411241124 12:01:30 GMT", None),
+        ("Tue, 24 Nov 2026 12:01:30 +99999999999999999999", None),
+        ("9" * 20, 366 * 86_400.0),
+        ("9" * 5000, 366 * 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 366 * 86_400.0),
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:
@@ -45,7 +50,52 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert seconds == retry_after_seconds(header, now=NOW)
 
 
-# What the body of an answer holds, seen through a client.
+@given(st.text() | st.text(alphabet="0123456789:+-, GMTueNov", max_size=60))
+def test_retry_after_anything(header: str) -> None:
+    """
+    Whatever the header says, it is a pause of at most a year or none.
+    """
+    seconds = retry_after_seconds(header, now=NOW)
+
+    assert seconds is None or 0 <= seconds <= 366 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("header", "number"),
+    [("7", 7), (" 7 ", 7), ("-7", None), ("7.0", None), ("٣", None), ("", None), (None, None), ("9" * 5000, None)],
+)
+def test_whole_number(header: str | None, number: int | None) -> None:
+    """
+    A count in a header is read where it can be one.
+    """
+    assert number == whole_number(header)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_of(encoding: str) -> None:
+    """
+    A body is read in each encoding that JSON may have, with and without a byte order mark.
+    """
+    assert '{"Message": "für 東京"}' == text_of(Answer(403, {}, '{"Message": "für 東京"}\n'.encode(encoding)))
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("levels", [DEEPEST, DEEPEST + 1, 255, 256, 600, 991, 5000, 200_000])
+def test_json_levels(opening: str, levels: int) -> None:
+    """
+    JSON is read to a depth that every part of this package can handle; deeper is an error that says so.
+    """
+    answer = Answer(200, {}, (opening * (levels - 1) + "[]" + ("]" if opening == "[" else "}") * (levels - 1)).encode())
+    if levels <= DEEPEST:
+        assert json_of(answer, "kf.example.com") is not None
+        return
+    with pytest.raises(
+        UnusableAnswerError, match=r"^kf.example.com answered with JSON of more than 200 levels"
+    ) as caught:
+        json_of(answer, "kf.example.com")
+
+    assert not caught.value.is_transient
+    assert (None, None) == (caught.value.__cause__, caught.value.__context__)
 
 
 @pytest.mark.parametrize(
@@ -55,12 +105,12 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
         (b" \r\n", True, "an empty body"),
         (b'{"Id": "', True, "cut off"),
         (b"[{}", True, "cut off"),
-        (b"<!DOCTYPE html><title>Sign\nin</title>", False, "a page titled 'Sign in' instead of JSON"),
+        (b"<!DOCTYPE html><title>Sign\nin</title>", False, "a page instead of JSON"),
         (b"<html></html>", False, "a page instead of JSON"),
         (b"\xef\xbb\xbf<html></html>", False, "a page instead of JSON"),
         (b"Welcome", False, "text instead of JSON"),
         (b'{"Id": NaN}', True, "broken"),
-        (b"[" * 100_000, True, "broken"),
+        (b"[" * 100_000, False, "JSON of more than 200 levels, which is not read"),
     ],
 )
 def test_no_json(server: Loopback, body: bytes, is_transient: bool, says: str) -> None:

@@ -4,25 +4,33 @@ Workflow instances over HTTP: what is asked for, and what the answers mean.
 
 from __future__ import annotations
 
+import html
 import json
 import pickle
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import kf_provider.keyfactor.client
 from kf_provider.errors import (
     ForbiddenError,
     InstanceIdError,
+    KeyfactorError,
     NoAnswerError,
     NotFoundError,
     RequestError,
+    SearchError,
+    SettingsError,
     StatusError,
     UnauthorizedError,
-    UnavailableError,
     UnusableAnswerError,
 )
 from kf_provider.keyfactor.client import Client
@@ -383,16 +391,6 @@ def test_list_refused(server: Loopback, client: Client) -> None:
         client.list_workflow_instances(query="odd")
 
 
-@pytest.mark.parametrize("total", ["9" * 5000, "-1", "1e3", ""])
-def test_list_odd_total(server: Loopback, client: Client, total: str) -> None:
-    """
-    A total that is no number is none.
-    """
-    server.answers = [Reply(rows(3), headers={"x-total-count": total})]
-
-    assert 3 == len(client.list_workflow_instances())
-
-
 @pytest.mark.parametrize("body", [{}, {"Items": []}, "text", None, 1, [1], [{"Status": "Complete"}]])
 def test_list_is_none(server: Loopback, client: Client, body: object) -> None:
     """
@@ -493,165 +491,6 @@ def test_definition_that_may_not_be_read(server: Loopback, client: Client) -> No
     assert 1 == len(server.seen)
 
 
-# Refusals.
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "is_transient"),
-    [
-        (400, StatusError, False),
-        (401, UnauthorizedError, False),
-        (403, ForbiddenError, False),
-        (404, NotFoundError, False),
-        (405, StatusError, False),
-        (408, UnavailableError, True),
-        (410, StatusError, False),
-        (429, UnavailableError, True),
-        (500, UnavailableError, True),
-        (502, UnavailableError, True),
-        (503, UnavailableError, True),
-        (504, UnavailableError, True),
-        (599, UnavailableError, True),
-    ],
-)
-def test_status(server: Loopback, status: int, error: type[StatusError], is_transient: bool) -> None:
-    """
-    Each status is its class, with Keyfactor's ErrorCode and Message in attributes and in the text.
-    """
-    caught = failure(server, Reply(SAID, status))
-
-    assert isinstance(caught, StatusError)
-    assert (error, is_transient) == (type(caught), caught.is_transient)
-    assert (status, "0xA0140002", SAID["Message"]) == (caught.status_code, caught.error_code, caught.keyfactor_message)
-    assert f"({status}, 0xA0140002: User 7 doesn't have the required permission)" in str(caught)
-
-
-def test_not_found_message(server: Loopback) -> None:
-    """
-    An instance that is not found is named, with the server, and what to check.
-    """
-    expected = (
-        f"workflow instance {ID} was not found on {server.url}/KeyfactorAPI; check the id, that"
-        " basic:KEYEXAMPLE\\jsmith may see it (404, 0xA0: gone)"
-    )
-
-    assert expected == str(failure(server, Reply({"ErrorCode": "0xA0", "Message": "gone"}, 404)))
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"<html><title>404 - File not found</title></html>", "404 - File not found"),
-        (b'{"Message": "No HTTP resource was found"}', "No HTTP resource was found"),
-    ],
-)
-def test_not_found_by_another(server: Loopback, body: bytes, said: str) -> None:
-    """
-    A 404 without an ErrorCode may come of a wrong path: the message points to it.
-    """
-    message = str(failure(server, Reply(body, 404)))
-
-    assert "and the API path (keyfactor:apiPath)" in message
-    assert message.endswith(f"(404, {said})")
-
-
-def test_not_found_without_words(server: Loopback) -> None:
-    """
-    An empty 404 may be Keyfactor's.
-    """
-    assert "API path" not in str(failure(server, Reply(b"", 404)))
-
-
-def test_list_not_found(server: Loopback, client: Client) -> None:
-    """
-    Who asked for the list is not told to check an id.
-    """
-    server.answers = [Reply(SAID, 404)]
-    with pytest.raises(NotFoundError, match=r"the list of workflow instances was not found .*; check that basic:"):
-        client.list_workflow_instances()
-
-
-def test_forbidden_message(server: Loopback) -> None:
-    """
-    A missing permission is named, for both of Keyfactor's permission models.
-    """
-    expected = (
-        f"basic:KEYEXAMPLE\\jsmith may not read workflow instance {ID} on {server.url}/KeyfactorAPI (403, 0xA0140002:"
-        " User 7 doesn't have the required permission); it needs WorkflowInstances: ReadAll, ReadAssignedToMe or ReadMy"
-        " (Command 10), or /workflows/instances/read/ (11 and later)"
-    )
-
-    assert expected == str(failure(server, Reply(SAID, 403)))
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"Access is denied due to invalid credentials.", "Access is denied due to invalid credentials."),
-        (b"<html><head><TITLE>\n401 - Unauthorized </TITLE></head>", "401 - Unauthorized"),
-        (b"line\r\none\x1b[31m two", "line one [31m two"),
-        (b"\xff\xfe", "��"),
-        (b"x" * 100_000, "x" * 200),
-        (b"[" * 50_000, "[" * 200),
-        (b'{"Message": "', '{"Message": "'),
-        (b"null", "null"),
-        (json.dumps({"message": "lower"}).encode(), "lower"),
-        (json.dumps({"ErrorCode": 7}).encode(), "7"),
-        (b"canary-5be1", "[secret]"),
-    ],
-)
-def test_what_the_server_says(server: Loopback, body: bytes, said: str) -> None:
-    """
-    A body that is not Keyfactor's is shown in one line of at most 200 characters, without our secrets.
-    """
-    assert f"(401, {said})" in str(failure(server, Reply(body, 401)))
-
-
-@pytest.mark.parametrize(
-    ("challenge", "told"),
-    [
-        (
-            'Bearer error="invalid_token", error_description="The token expired at \'11/24/2026 12:00:00\'"',
-            "(401, invalid_token: The token expired at '11/24/2026 12:00:00'); the token has expired: give a new one",
-        ),
-        (
-            'Bearer error="invalid_token", error_description="canary-5be1 is no audience"',
-            "(401, invalid_token: [secret] is no audience); check them, and that this user may use the API",
-        ),
-        ("Negotiate, NTLM", "(401); check them, and that this user may use the API"),
-    ],
-)
-def test_why_a_token_is_refused(server: Loopback, challenge: str, told: str) -> None:
-    """
-    An expired token says so, by the server's own challenge; what it quotes holds no secret.
-    """
-    assert told in str(failure(server, Reply(b"", 401, {"WWW-Authenticate": challenge})))
-
-
-def test_echo(server: Loopback) -> None:
-    """
-    A proxy that shows the request in its error page does not make us show our credentials.
-    """
-
-    def echo(request: Seen) -> Reply:
-        return Reply(f"Bad gateway: authorization {request.headers['authorization']}".encode(), 502)
-
-    server.answers = echo
-    with client_for(server) as client, pytest.raises(UnavailableError) as caught:
-        client.get_workflow_instance(ID)
-
-    assert "(502, Bad gateway: authorization Basic [secret])" in str(caught.value)
-
-
-@pytest.mark.parametrize(("header", "expected"), [("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None)])
-@pytest.mark.parametrize("status", [429, 503, 403])
-def test_retry_after(server: Loopback, header: str, expected: float | None, status: int) -> None:
-    """
-    The pause that the server asks for is in the error, in both of its forms.
-    """
-    assert expected == failure(server, Reply(b"", status, {"Retry-After": header})).retry_after
-
-
 # JSON in another form.
 
 
@@ -726,3 +565,349 @@ def test_client_shows_no_secret(client: Client) -> None:
     """
     assert client.settings.server.endswith("/KeyfactorAPI")
     assert "canary" not in f"{client!r} {client.settings.server} {client.settings!r}"
+
+
+# Whatever comes back.
+
+DIGITS = st.sampled_from([1, 20, 401, 4300, 4301, 5000]).map(lambda count: "9" * count)
+NUMBERS = DIGITS | st.sampled_from(["-1", "0", "1e999", "-1e999", "1e-999", "1E400", "0.1", "-0", "NaN", "Infinity"])
+ODD_TEXT = st.text(max_size=8) | st.sampled_from(["\\ud800", "\\u0000", "::error::x", "\\u001b[31m", "canary-5be1"])
+DEPTHS = st.sampled_from([50, 199, 255, 256, 500, 991, 2000])
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+FIELDS = st.sampled_from(
+    [
+        "Id",
+        "Status",
+        "ReferenceId",
+        "Title",
+        "StartDate",
+        "LastModified",
+        "Definition",
+        "Version",
+        "Signals",
+        "CurrentStateData",
+        "InitialData",
+        "SignalReceived",
+        "Steps",
+        "Roles",
+        "RoleIds",
+        "ErrorCode",
+        "Message",
+        "key",
+    ]
+)
+JSON: st.SearchStrategy[str] = st.deferred(
+    lambda: (
+        NUMBERS
+        | ODD_TEXT.map(lambda text: f'"{text}"')
+        | DEPTHS.map(nested)
+        | st.sampled_from(["null", "true", "{}", "[]", f'"{ID}"', '"Complete"'])
+        | st.lists(st.tuples(FIELDS, JSON), max_size=3).map(
+            lambda pairs: "{" + ", ".join(f'"{name}": {value}' for name, value in pairs) + "}"
+        )
+        | st.lists(JSON, max_size=2).map(lambda parts: f"[{', '.join(parts)}]")
+    )
+)
+BODIES = st.one_of(
+    JSON,
+    st.tuples(FIELDS, JSON).map(lambda pair: f'{{"Id": "{ID}", "{pair[0]}": {pair[1]}}}'),
+    st.tuples(FIELDS, JSON).map(lambda pair: f'[{{"Id": "{ID}", "ReferenceId": 42, "{pair[0]}": {pair[1]}}}]'),
+).map(lambda text: text.encode("utf-8", "replace"))
+VALUES = st.one_of(
+    DIGITS,
+    NUMBERS,
+    DIGITS.map(lambda digits: f"Tue, 24 Nov {digits} 12:01:30 GMT"),
+    DIGITS.map(lambda digits: f"Tue, 24 Nov 2026 12:01:30 +{digits}"),
+    st.sampled_from(["", " ", "Negotiate", "Bearer error=", 'Bearer error="::x\x1b[31m"', "utf-7", "chunked", "gzip"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20),
+)
+NAMES = st.sampled_from(
+    [
+        "Retry-After",
+        "X-Total-Count",
+        "WWW-Authenticate",
+        "Content-Type",
+        "Content-Encoding",
+        "Location",
+        "Date",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Connection",
+        "X",
+    ]
+)
+CHUNK_SIZES = st.sampled_from(["-5", "0x5", "5;x=y", "", "z", "ffffffffffffffffff", "9" * 5000, "+5", "5 5"])
+
+
+@st.composite
+def raw_answers(draw: st.DrawFn) -> bytes:
+    status = draw(st.sampled_from([200, 200, 200, 201, 204, 206, 302, 400, 401, 403, 404, 414, 429, 503, 599, 999]))
+    headers = draw(st.lists(st.tuples(NAMES, VALUES), max_size=4))
+    body = draw(BODIES)
+    if draw(st.booleans()):
+        headers.append(("Transfer-Encoding", "chunked"))
+        body = draw(CHUNK_SIZES).encode() + b"\r\n" + body + b"\r\n0\r\n\r\n"
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"HTTP/1.1 {status} OK\r\nConnection: close\r\n{head}\r\n".encode("latin-1") + body
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answer=raw_answers())
+def test_only_our_errors_leave(server: Loopback, client: Client, answer: bytes) -> None:
+    """
+    Whatever headers, numbers, depths and bodies come back, an instance or one of our errors leaves each method; and
+    what leaves can be shown, and written as JSON.
+    """
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(answer)
+
+    server.answers = [Reply(raw=send)]
+    calls: list[Callable[[], object]] = [
+        lambda: client.get_workflow_instance(ID, timeout=2, retries=0).outputs(),
+        lambda: client.get_workflow_instance(reference_id=42, timeout=2, retries=0).outputs(),
+        lambda: [row.outputs() for row in client.list_workflow_instances(limit=3, timeout=2, retries=0)],
+        lambda: client.get_workflow_definition(ID, timeout=2, retries=0).approvers("x"),
+    ]
+    for call in calls:
+        try:
+            json.dumps(call())
+        except KeyfactorError as ours:
+            said = str(ours)
+            assert said.isprintable(), said
+            assert not [odd for odd in ("canary-5be1", "::error", "not foreseen") if odd in said], said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"reference_id": 10**400},
+        {"reference_id": 10**5000},
+        {"reference_id": 2**63},
+        {"reference_id": -(10**30)},
+        {"reference_id": 1e300},
+        {"status": 10**400},
+        {"started_after": 10**5000},
+        {"title_contains": "\udce9"},
+        {"limit": "5"},
+        {"ids": 5},
+        {"timeout": "soon"},
+        {"retries": "x"},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_odd_arguments(server: Loopback, client: Client, arguments: dict[str, Any]) -> None:
+    """
+    Whatever is passed, only our errors leave.
+    """
+    server.answers = [Reply([INSTANCE])]
+    with pytest.raises(KeyfactorError):
+        client.list_workflow_instances(**arguments)
+
+
+@pytest.mark.parametrize(
+    "number", [10**400, 10**5000, 2**63, -(2**70), 1e300], ids=["401", "5001", "19", "minus 22", "float"]
+)
+def test_reference_id_that_is_none(server: Loopback, client: Client, number: Any) -> None:
+    """
+    A number beyond Keyfactor's own is refused before anything is sent.
+    """
+    with pytest.raises(SearchError, match=r"^reference_id: .* is not a whole number that an instance can have$"):
+        client.get_workflow_instance(reference_id=number)
+
+    assert [] == server.seen
+
+
+@pytest.mark.parametrize("total", ["9" * 5000, "-1", "x", ""])
+def test_list_odd_total(server: Loopback, client: Client, total: str) -> None:
+    """
+    A total that cannot be meant is none.
+    """
+    server.answers = [Reply([INSTANCE], headers={"x-total-count": total})]
+
+    assert [ID] == [row.instance_id for row in client.list_workflow_instances()]
+
+
+@pytest.mark.parametrize(
+    ("digits", "says"),
+    [(401, "unknown form: instance_id"), (4000, "unknown form: instance_id"), (5000, "unknown form: instance_id")],
+)
+def test_id_of_many_digits(server: Loopback, digits: int, says: str) -> None:
+    """
+    An id that is a number of any size is an answer in an unknown form.
+    """
+    caught = failure(server, Reply(b'{"Id": ' + b"9" * digits + b"}"))
+
+    assert isinstance(caught, UnusableAnswerError)
+    assert "unknown form: instance_id" in str(caught)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"username": "u\udce9"},
+        {"password": "\udce9"},
+        {"domain": "\udce9"},
+        {"username": None, "password": None, "domain": None, "access_token": "\udce9"},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_credentials_that_are_not_utf_8(more: dict[str, Any]) -> None:
+    """
+    What the environment has in another encoding than UTF-8 is refused by its setting's name, and not shown.
+    """
+    all_of_it = {"hostname": "kf.example.com", "username": "u", "password": "p", **more}
+    field = next(name for name, value in more.items() if value)
+    with pytest.raises(SettingsError, match=rf"{field} \(keyfactor:.*\) is not text in UTF-8") as caught:
+        Client(load_settings(**all_of_it))
+
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("ca_cert", ["~nouser/ca.pem", "\udce9.pem", "a\0b", "x" * 5000])
+def test_ca_that_is_none(server: Loopback, ca_cert: str) -> None:
+    """
+    A path of any kind that is no CA is an error of the settings.
+    """
+    with pytest.raises(SettingsError):
+        client_for(server, ca_cert=ca_cert)
+
+
+# What is said of a refusal.
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 226])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"CurrentStateData": {"pin": "1234-state"}, "Message": "1234-state", "ErrorCode": "1234-state"},
+        b"1234-state",
+        b"<title>1234-state</title>",
+    ],
+)
+def test_good_answer_is_not_quoted(server: Loopback, status: int, body: object) -> None:
+    """
+    Nothing of an answer that is no refusal is shown, whatever its status: state data may be in it.
+    """
+    caught = failure(server, Reply(body, status))
+
+    assert isinstance(caught, StatusError)
+    assert (None, None) == (caught.error_code, caught.keyfactor_message)
+    assert "1234-state" not in f"{caught} {caught!r}"
+    assert f"answered with {status} instead of 200 when asked for workflow instance {ID}; " in str(caught)
+
+
+@pytest.mark.parametrize("status", [200, 202, 401, 403, 404, 502])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "page", ["<html><title>1234-title</title>", "\n <!-- x --><TITLE\n>1234-title</TITLE>", "text <b>1234-title</b>"]
+)
+def test_page_is_not_quoted(server: Loopback, status: int, encoding: str, page: str) -> None:
+    """
+    Of a page neither the title nor anything else is shown: some show what they were sent.
+    """
+    assert "1234" not in str(failure(server, Reply(page.encode(encoding), status)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_refusal_in_any_encoding(server: Loopback, encoding: str) -> None:
+    """
+    A byte order mark hides no ErrorCode.
+    """
+    caught = failure(server, Reply(json.dumps(SAID).encode(encoding), 403))
+
+    assert isinstance(caught, ForbiddenError)
+    assert (SAID["ErrorCode"], SAID["Message"]) == (caught.error_code, caught.keyfactor_message)
+
+
+@pytest.mark.parametrize("secret", ['can"ary\\5be1', "canary 5be1&x", "canäry<5be1>"])
+@pytest.mark.parametrize(
+    "spelled", [json.dumps, quote, quote_plus, html.escape, partial(json.dumps, ensure_ascii=False), str]
+)
+def test_echo_in_any_spelling(server: Loopback, secret: str, spelled: Callable[[str], str]) -> None:
+    """
+    A secret that is echoed is concealed, also as JSON, a URL, a form or HTML spells it.
+    """
+    server.answers = [Reply(f"refused: {spelled(secret).strip(chr(34))}, try again".encode(), 400)]
+    with client_for(server, password=secret) as client, pytest.raises(StatusError) as caught:
+        client.get_workflow_instance(ID)
+
+    assert "refused: [secret], try again" in str(caught.value)
+
+
+def test_orders_in_a_refusal(server: Loopback) -> None:
+    """
+    What a server says gives no orders to those who show it.
+    """
+    said = {"ErrorCode": "##vso[x]:", "Message": "no\n::add-mask::web\x1b[31m <{%fg 1%}>\u202e"}
+
+    assert "(400, # #vso[x]: no : :add-mask: :web [31m < {%fg 1%}>)" in str(failure(server, Reply(said, 400)))
+
+
+def test_windows_authentication_alone(server: Loopback) -> None:
+    """
+    A server that takes Negotiate and NTLM alone is told from a wrong password.
+    """
+    message = str(failure(server, Reply(b"", 401, {"WWW-Authenticate": "Negotiate, NTLM"})))
+
+    assert "it takes Negotiate and NTLM alone, which is Windows authentication" in message
+    assert "check them" not in message
+
+
+@pytest.mark.parametrize("offered", ["Basic realm=x", "Negotiate, Basic realm=x", ""])
+def test_wrong_password(server: Loopback, offered: str) -> None:
+    """
+    Where Basic authentication is taken, the credentials are to be checked.
+    """
+    assert "; check them, " in str(failure(server, Reply(b"", 401, {"WWW-Authenticate": offered})))
+
+
+@pytest.mark.parametrize(
+    ("challenge", "advice"),
+    [
+        ('Bearer error="invalid_token", error_description="The token expired at 1"', "the access token has expired:"),
+        ('Bearer error="invalid_token"', "the access token may have expired, or is for another server:"),
+        ("", "the access token may have expired, or is for another server:"),
+    ],
+)
+def test_expired_token(server: Loopback, challenge: str, advice: str) -> None:
+    """
+    A token that is used as it is may have expired, and the server may say so.
+    """
+    server.answers = [Reply(b"", 401, {"WWW-Authenticate": challenge})]
+    client = Client(load_settings(hostname=server.url, access_token="canary-5be1"))
+    with client, pytest.raises(UnauthorizedError, match=rf"; {advice} give a new one$") as caught:
+        client.get_workflow_instance(ID)
+
+    assert ("invalid_token" in challenge) == ("(401, invalid_token" in str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, b"<title>404.15</title>"), (400, b"<h2>Bad Request - Invalid URL</h2>"), (414, b"")]
+)
+def test_query_that_is_too_long(server: Loopback, client: Client, status: int, body: bytes) -> None:
+    """
+    A query beyond IIS's limit is said to be one, and nothing is said not to exist.
+    """
+    server.answers = [Reply(body, status)]
+    ids = [f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94" for n in range(50)]
+    with pytest.raises(StatusError, match=r"the query has \d+ characters, and IIS takes 2048 unless") as caught:
+        client.list_workflow_instances(ids=ids)
+
+    assert StatusError is type(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"<title>Forbidden</title>", b"", b"Blocked by policy"])
+def test_forbidden_by_another(server: Loopback, body: bytes) -> None:
+    """
+    A 403 that is not in Keyfactor's words may be that of what stands before it.
+    """
+    caught = failure(server, Reply(body, 403))
+
+    assert isinstance(caught, ForbiddenError)
+    assert "and not in Keyfactor's words: IIS, a proxy or a firewall before it" in str(caught)

@@ -143,7 +143,7 @@ CONNECT_DRIPS = {
     "headers": drip(b"HTTP/1.1 200 OK\r\n", b"X-More: 1\r\n"),
     "one header": drip(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
     "refusal": drip(b"HTTP/1.1 407 No", b"x"),
-    "handshake": drip(b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x03\x40\x00", b"\x02"),
+    "handshake": drip(b"HTTP/1.1 200 OK\r\n\r\n", b"\x02", then=b"\x16\x03\x03\x40\x00"),
 }
 
 

@@ -8,10 +8,12 @@ import copy
 import pickle
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from kf_provider.errors import SettingsError
 from kf_provider.keyfactor.kinds import KINDS
 from kf_provider.keyfactor.settings import (
     CONFIG_KEYS,
@@ -280,16 +282,15 @@ def test_all_complaints_at_once() -> None:
 
 def test_nothing_set() -> None:
     """
-    Without any setting, the message names the host and each kind of credentials, with every way to give them.
+    Without any setting, the message names the host, and has a line for each way to log in.
     """
     choices = (" and ".join(SETTINGS[field].ways(field) for field in kind.needs) for kind in KINDS)
-    expected = (
-        "missing settings: hostname (keyfactor:hostname or KEYFACTOR_HOSTNAME); credentials: access_token"
-        " (keyfactor:accessToken or KEYFACTOR_AUTH_ACCESS_TOKEN), or "
-    )
+    expected = [
+        "missing settings: hostname (keyfactor:hostname or KEYFACTOR_HOSTNAME); credentials, in one of these ways:",
+        *(f"- {choice}" for choice in choices),
+    ]
 
-    assert refusal().startswith(expected)
-    assert refusal().endswith(f"; credentials: {', or '.join(choices)}")
+    assert expected == refusal().splitlines()
 
 
 def test_half_a_kind() -> None:
@@ -425,3 +426,88 @@ def test_bad_profile_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cont
     monkeypatch.setenv(named, str(path) if named.endswith("FILE") else "default")
 
     assert str(path) in refusal(**BASIC)
+
+
+UNUSABLE_FILES: list[tuple[object, str]] = [
+    ("servers:\n  default:\n    host: canary-5be1\n", "is not JSON (line 1)"),
+    ('{"servers": {\n"default": {"password": "canary-5be1",}}}', "is not JSON (line 2)"),
+    ("[" * 3000, "is JSON of too many levels"),
+    ({"servers": {"production": {}, "test\x1b[31m": {}}}, "has no profile 'default', but 'production', 'test [31m'"),
+    ({"servers": []}, "has no profile 'default'"),
+    ([], "has no profile 'default'"),
+    ({"servers": {"default": "canary-5be1"}}, "is not an object"),
+    (
+        {"servers": {"default": {"auth_provider": {"type": "azid"}}}},
+        "to its auth_provider (azid), which is not supported",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "says"), UNUSABLE_FILES)
+def test_unusable_profile_is_named(tmp_path: Path, content: object, says: str) -> None:
+    """
+    A default profile file that is there and gives nothing has a line of its own in the error about missing settings.
+    """
+    path = profile_file(tmp_path, content)
+    last = refusal(hostname="kf.example.com").splitlines()[-1]
+
+    assert says in last
+    assert path.name in last
+
+
+@pytest.mark.parametrize("content", [None, {"servers": {"default": {"host": "kf.example.com"}}}])
+def test_usable_profile_is_not_named(tmp_path: Path, content: object) -> None:
+    """
+    No file, and one that gives what it has, is no matter.
+    """
+    if content is not None:
+        profile_file(tmp_path, content)
+
+    assert "profile" not in refusal(username="u")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"status_names": '{"1": ' + "[" * 2000 + "]" * 2000 + "}"},
+        {"status_names": {"9" * 5000: "Complete"}},
+        {"request_timeout": "9" * 5000},
+        {"request_timeout": 10**5000},
+        {"hostname": f"kf.example.com:{'9' * 5000}"},
+        {"hostname": [[]]},
+        {"api_path": "\udce9"},
+        {"password": "\udce9"},
+        {"client_id": "a", "client_secret": "b", "token_url": "https://idp", "scopes": "[" * 2000 + "]" * 2000},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_odd_values(given: dict[str, object]) -> None:
+    """
+    Whatever a setting holds, what leaves is one of our errors, whoever makes the settings.
+    """
+    several = {"hostname": "kf.example.com", **({} if "client_id" in given else BASIC), **given}
+
+    assert refusal(**several)
+    with pytest.raises(SettingsError):
+        Settings(**several)
+
+
+@pytest.mark.parametrize("given", [{}, {"hostname": "h"}, {**BASIC, "hostnme": "x"}, {**BASIC, "gates": "ajar"}])
+def test_settings_themselves(given: dict[str, Any]) -> None:
+    """
+    Settings that are made without `load_settings` refuse with the same error.
+    """
+    with pytest.raises(SettingsError) as caught:
+        Settings(**given)
+
+    assert "canary-5be1" not in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize("path", ["~nouser/x.json", "\udce9.json", "x" * 5000, "/"])
+def test_profile_file_that_is_none(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """
+    A path of any kind that is no file is an error that can be printed.
+    """
+    monkeypatch.setenv("KEYFACTOR_AUTH_CONFIG_FILE", path)
+
+    assert refusal(**BASIC).isprintable()

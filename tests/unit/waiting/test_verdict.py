@@ -21,7 +21,7 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 from kf_provider.keyfactor.models import Instance, Status
-from kf_provider.waiting.verdict import Outcome, failure, judge, progress
+from kf_provider.waiting.verdict import Outcome, failure, judge, progress, who_can_approve
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
@@ -228,3 +228,21 @@ def test_expectation_judged_when_complete() -> None:
     """
 
     assert judge(instance(Status="Suspended"), expect={"title": "another"}).is_pending
+
+
+ORDERS = "::error::x\n\x1b[31m##vso[y]<{%z%}>\u202e"
+
+
+@pytest.mark.parametrize("status", ["Failed", "Rejected", "Suspended", ORDERS, "9" * 4000])
+def test_words_of_others(status: str) -> None:
+    """
+    Messages, steps and statuses of the server enter a text as one line in which nobody finds an order.
+    """
+    seen = instance(Status=status, StatusMessage=ORDERS, CurrentStepDisplayName=ORDERS)
+    verdict = judge(seen)
+
+    for text in (verdict.text, verdict.standing, who_can_approve((ORDERS, ORDERS))):
+        assert text.isprintable()
+        assert not [order for order in ("::", "##", "<{%") if order in text]
+        assert len(text) < 700
+    assert ORDERS == seen.status_message  # in data it stays as it came

@@ -8,13 +8,25 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from kf_provider.errors import NoAnswerError
 from kf_provider.keyfactor.models import Instance
-from kf_provider.waiting.verdict import Verdict
-from tests.virtual import ID, Fleet, ScriptedServer, VirtualLoop, instance, new_watcher, wait
+from kf_provider.waiting.threads import RequestThreads
+from kf_provider.waiting.verdict import Outcome, Verdict
+from kf_provider.waiting.watcher import Watcher
+from tests.virtual import (
+    ID,
+    Fleet,
+    Script,
+    ScriptedServer,
+    VirtualLoop,
+    instance,
+    new_watcher,
+    wait,
+)
 
 
 def test_wait_approved() -> None:
@@ -209,3 +221,103 @@ def test_the_wall_clock_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert wait(server).is_approved
     assert 100 <= server.ended <= 110
+
+
+class _Broken:
+    """A server that is none."""
+
+    settings = None
+
+
+def _raising(error: BaseException) -> Script:
+    def script(_: float) -> Instance:
+        raise error
+
+    return script
+
+
+UNFORESEEN = [OverflowError("canary"), RecursionError(), StopIteration(), SystemExit(3), MemoryError(), TimeoutError()]
+
+
+@pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
+def test_wait_never_raises(error: BaseException) -> None:
+    """
+    What nobody foresaw is a verdict too, which names its class and not its words.
+    """
+    verdict = wait(ScriptedServer(_raising(error)))
+
+    assert (Outcome.UNREACHABLE, (ID,)) == (verdict.outcome, verdict.lineage)
+    assert "was not foreseen" in verdict.text
+    assert "canary" not in verdict.text
+
+
+@pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
+def test_unforeseen_once_ends_no_wait(error: BaseException) -> None:
+    """
+    A wait that went well rides out what nobody foresaw.
+    """
+
+    def script(now: float) -> Instance:
+        if 100 <= now < 200:
+            raise error
+        return instance("Complete" if now >= 600 else "Suspended")
+
+    assert wait(ScriptedServer(script)).is_approved
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": None},
+        {"timeout": "1h"},
+        {"request_timeout": "x"},
+        {"expect": 5},
+        {"expect": {"current_state_data.a": ...}},
+        {"expect": {5: "x"}},
+    ],
+    ids=str,
+)
+def test_wait_never_raises_for_what_is_passed(options: dict[str, Any]) -> None:
+    """
+    So is what makes no sense of what it was called with.
+    """
+    assert not wait(ScriptedServer(lambda _: instance("Complete")), **options).is_approved
+
+
+def test_wait_never_raises_without_a_server() -> None:
+    """
+    So is a server that cannot be asked at all.
+    """
+
+    async def run() -> Verdict:
+        return await Watcher(_Broken(), RequestThreads()).wait(ID, timeout=1.0)  # type: ignore[arg-type]  # that is it
+
+    assert Outcome.UNREACHABLE is asyncio.run(run()).outcome
+
+
+def test_a_broken_report_ends_no_wait() -> None:
+    """
+    A listener that raises loses its reports, and nothing else.
+    """
+
+    def report(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    assert wait(ScriptedServer(lambda t: instance("Complete" if t >= 60 else "Suspended")), report=report).is_approved
+
+
+def test_what_ends_the_program_ends_a_wait() -> None:
+    """
+    A cancelled wait is cancelled, and no verdict.
+    """
+
+    async def run() -> None:
+        waiting = asyncio.ensure_future(
+            new_watcher(ScriptedServer(lambda _: instance("Suspended"))).wait(ID, timeout=9.0)
+        )
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await waiting
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner, pytest.raises(asyncio.CancelledError):
+        runner.run(run())

@@ -296,7 +296,7 @@ def test_token_refused_message(server: Loopback) -> None:
     with pytest.raises(UnauthorizedError) as caught:
         Gate(oauth_settings(server)).authorization()
 
-    text = ("bad client [secret] [secret] " + "x" * 300)[:200]
+    text = ("bad client [secret] [secret] " + "x" * 300)[:199] + "…"
     expected = (
         f"the token endpoint on 127.0.0.1:{server.port} gives no token to client 'the gate' (401, invalid_client:"
         f" {text}): check the client's id and secret, the scopes and the audience"

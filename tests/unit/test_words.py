@@ -1,0 +1,79 @@
+"""
+The words of others in our texts.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kf_provider.words import LONGEST, printable, told
+
+# What CI systems, terminals and Pulumi's CLI take for an order, wherever it stands; Buildkite's only begins a line.
+ORDERS = re.compile(r"::|##|<\{%|section_(start|end):|\A(---|\+\+\+|~~~|\^\^\^)")
+PIECES = st.sampled_from(
+    [
+        *":#[<{%}>-+~^ \n\r\x1b\x07\x9b",
+        *("\u2028", "\u202e", "\u200b", "\ufe0f", "\ud800", "ü", "error", "vso", "section_", "start:", "x" * 90),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("User 7 doesn't have it", "User 7 doesn't have it"),
+        ("two\r\n  lines\tand more\u2028still", "two lines and more still"),
+        ("::error file=x::stop", "error file=x: :stop"),
+        ("no\n::add-mask::web", "no : :add-mask: :web"),
+        ("a:\u200b:error", "a: :error"),
+        ("##vso[task.setvariable variable=x]y", "# #vso[task.setvariable variable=x]y"),
+        ("a ##[error] b", "a # #[error] b"),
+        ("##teamcity[x]", "# #teamcity[x]"),
+        ("\x1b[31mred\x07", "[31mred"),
+        ("<{%fg 1%}>red", "< {%fg 1%}>red"),
+        ("section_start:1:x", "section_ start:1:x"),
+        ("--- group", "- -- group"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("a\ufe0fb\u3164c", "a b c"),
+        ("\udce9", ""),
+        ("it is:", "it is"),
+        ("Zürich, 東京 🙂", "Zürich, 東京 🙂"),
+    ],
+)
+def test_told(said: str, shown: str) -> None:
+    """
+    What others say is one line in which nobody finds an order, and stays readable.
+    """
+    assert shown == told(said)
+
+
+@given(st.lists(PIECES, max_size=40).map("".join) | st.text())
+def test_told_anything(said: str) -> None:
+    """
+    Whatever is said, what is shown is one printable line of at most 200 characters without an order.
+    """
+    shown = told(said)
+
+    assert shown.isprintable()
+    assert len(shown) <= LONGEST
+    assert not ORDERS.search(shown)
+    assert shown == shown.strip(":")
+
+
+def test_told_is_cut() -> None:
+    """
+    A long text is cut, and shows that it was, however long it is.
+    """
+    assert "x" * 9 + "…" == told("x" * 10_000_000, longest=10)
+
+
+def test_printable() -> None:
+    """
+    Our own texts keep their orders, which are addresses, and the lines that they are meant to have.
+    """
+    assert "https://[::1]/ a b" == printable("https://[::1]/ a\x1bb")
+    assert "a\nb" == printable("a\nb", keep="\n")
