@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from ..durations import spoken
 from ..errors import (
@@ -33,6 +33,8 @@ REFUSAL_SECONDS: Final = 120.0  # as long as a proxy or filter may answer in pla
 SHORTEST_REQUEST_TIMEOUT: Final = 10.0
 
 _log = logging.getLogger(__name__)
+
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +116,8 @@ class Wait:
         if known is not None and known.status == Status.CANCELED_FOR_RESTART and verdict.is_pending:
             return judge(known, expect=self.terms.expect)  # no instance leaves it again
         self.latest = instance
-        if known is None and verdict.is_pending and self._first_seen is not None:
-            self._first_seen(instance)
+        if known is None and verdict.is_pending:
+            self._notify(self._first_seen, instance)
         return verdict
 
     def failed(
@@ -181,14 +183,9 @@ class Wait:
 
     def report(self, text: str) -> None:
         """
-        Report where the wait stands, if anybody wants to know. What goes wrong there ends no wait.
+        Report where the wait stands, if anybody wants to know.
         """
-        if self._listener is None:
-            return
-        try:
-            self._listener(text)
-        except Exception as error:
-            _log.debug("workflow instance %s: a report was lost: %s", self.instance_id, unforeseen(error))
+        self._notify(self._listener, text)
 
     @property
     def wants_reports(self) -> bool:
@@ -220,6 +217,15 @@ class Wait:
             self.report(topic)
         else:
             self.report(f"{standing}, for {spoken(now - self.begun)}; next look in {spoken(math.ceil(next_poll_in))}")
+
+    def _notify(self, listener: Callable[[Told], None] | None, what: Told) -> None:
+        # What goes wrong there ends no wait.
+        if listener is None:
+            return
+        try:
+            listener(what)
+        except Exception as error:
+            _log.debug("workflow instance %s: a report was lost: %s", self.instance_id, unforeseen(error))
 
     def _lost_sight(self, error: RequestError) -> bool:
         is_forbidden = isinstance(error, ForbiddenError) and _is_keyfactors(error)

@@ -356,3 +356,16 @@ def test_reports_who_can_approve(definition: WorkflowDefinition | Exception, who
     assert "Keyfactor moves it on" in heard[-1]
     assert "can approve" not in heard[-1]
     assert [("22222222-9d1b-4b7e-8a60-3f5e2d7c1b94", 4)] == server.defined
+
+
+def test_what_hears_of_an_instance_ends_no_wait() -> None:
+    """
+    A callback that raises when the instance is first seen, or at a report, is dropped, and the wait goes on.
+    """
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    server = ScriptedServer(lambda t: instance("Complete" if t > 30 else "Suspended", minute=int(t > 30)))
+
+    assert wait(server, first_seen=fail, report=fail).is_approved
