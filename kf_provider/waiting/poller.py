@@ -111,14 +111,20 @@ class Poller:
 
     async def _ask(self, polls: Mapping[str, _Poll]) -> None:
         """
-        Answer each poll of a batch: from one list request what the list tells, by a GET the rest.
+        Answer each poll of a batch, whatever happens.
         """
         try:
-            rows = await self._list(polls) if len(polls) > 1 else {}
-        except Exception as error:  # whatever it is, those who wait for it are told
+            await self._answer(polls)
+        except Exception as error:
             for poll in polls.values():
-                poll.fail(error)
-            return
+                if not poll.answer.done():
+                    poll.fail(error)
+
+    async def _answer(self, polls: Mapping[str, _Poll]) -> None:
+        """
+        From one list request what the list tells, by a GET the rest.
+        """
+        rows = await self._list(polls) if len(polls) > 1 else {}
         if rows is None:
             self._send(polls)
             return
