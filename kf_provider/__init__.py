@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         get_workflow_instances,
         get_workflow_instances_output,
     )
-    from .gate import GateArgumentError, WorkflowApproval
+    from .gate import WorkflowApproval
     from .instance import WorkflowInstance
     from .keyfactor.client import Client
     from .keyfactor.models import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     )
     from .keyfactor.search import Filters
     from .keyfactor.settings import Settings, load_settings
-    from .provider import Provider
+    from .provider import InvalidArgumentError, InvalidIdError, Provider
     from .results import (
         Definition,
         Evidence,
@@ -63,13 +63,14 @@ __all__ = [
     "Evidence",
     "Filters",
     "ForbiddenError",
-    "GateArgumentError",
     "GetWorkflowInstanceResult",
     "Instance",
     "InstanceDefinition",
     "InstanceIdError",
     "InstanceSignal",
     "InstanceSummary",
+    "InvalidArgumentError",
+    "InvalidIdError",
     "KeyfactorError",
     "NoAnswerError",
     "NotApprovedError",
@@ -100,7 +101,8 @@ __all__ = [
 
 _MODULE_OF = {
     "ArgumentError": "errors",
-    "GateArgumentError": "gate",
+    "InvalidArgumentError": "provider",
+    "InvalidIdError": "provider",
     "Client": "keyfactor.client",
     "Definition": "results",
     "Evidence": "results",

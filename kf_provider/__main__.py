@@ -1,14 +1,22 @@
 """
-`python -m kf_provider`: the command line.
+`python -m kf_provider`, and the script `kf`: the command line.
 """
 
 import sys
 
-try:
-    from .cli import main
-except ModuleNotFoundError as exc:
-    if exc.name != "click":
-        raise
-    sys.exit("kf: the command line needs click: pip install 'kf-provider[sandbox]'")
 
-main()
+def main() -> None:
+    """
+    Run the command line, or say what it needs.
+    """
+    try:
+        from .cli import main as run
+    except ModuleNotFoundError as exc:
+        if exc.name != "click":
+            raise
+        sys.exit("kf: the command line needs click: pip install 'kf-provider[sandbox]'")
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -63,7 +63,7 @@ class ApprovalRecordProvider(ResourceProvider):
         is_recorded = isinstance(olds.get("instance_id"), str)
         if is_recorded and not changes(olds, news, former=self._former_servers):
             if "server" in olds:
-                news.setdefault("server", olds["server"])  # no settings were found, so the program knows none
+                news["server"] = olds["server"]  # the evidence's: under a new name, or without settings, it stays
             is_refused = isinstance(problem, str) and outcome not in EXCUSED
             return _refused(news, problem) if is_refused else CheckResult(news, [])
         if isinstance(problem, str):
@@ -180,7 +180,7 @@ def without_ids(text: str, *, gate: str = "this gate") -> str:
     """
     The text without the ids of instances, where one is secret.
     """
-    text = re.sub(f"workflow instance {_GUID}", f"the workflow instance of {gate}", text)
+    text = re.sub(rf"\Aworkflow instance {_GUID}", f"the workflow instance of {gate}", text)
     return re.sub(_GUID, "[secret]", text)
 
 

@@ -180,7 +180,7 @@ class UnavailableError(StatusError):
     """
 
 
-_PASSING: Final = frozenset({408, 421, 425, 429})
+_TRANSIENT_CODES: Final = frozenset({408, 421, 425, 429})
 _OF_STATUS: Final[Mapping[int, type[StatusError]]] = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError}
 
 
@@ -188,7 +188,7 @@ def status_meaning(status_code: int) -> tuple[type[StatusError], bool]:
     """
     The class of an answer with this status, and whether the same request may succeed later.
     """
-    if status_code in _PASSING or status_code >= 500:
+    if status_code in _TRANSIENT_CODES or status_code >= 500:
         return UnavailableError, True
     return _OF_STATUS.get(status_code, StatusError), False
 

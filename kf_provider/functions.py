@@ -18,11 +18,11 @@ from .errors import InstanceIdError, KeyfactorError, RequestError, only_ours, un
 from .keyfactor.client import Client, client_for
 from .keyfactor.models import Status, StatusWord, is_whole, parse_instance_id
 from .keyfactor.search import Filters, known_filters
-from .provider import Provider, is_mocked, one_line, provider_of, resolve_settings
+from .provider import InvalidArgumentError, Provider, invalid, is_mocked, one_line, provider_of, resolve_settings
 from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary, instance_result, summary
 from .sdk import dependencies, wait_for
 from .waiting.threads import RequestThreads, threads_for
-from .words import told
+from .words import safe_line
 
 GET_INSTANCE: Final = "keyfactor:index:getWorkflowInstance"
 GET_INSTANCES: Final = "keyfactor:index:getWorkflowInstances"
@@ -60,11 +60,11 @@ def get_workflow_instance(
     :param opts: `provider` or `parent` choose the server
 
     Raises pulumi.RunError, which the CLI shows as one line, when the instance is not found or cannot be read; its
-    `__cause__` is the KeyfactorError. Raises InstanceIdError before anything is sent for what is not an id, and
-    RunError for what is known later: that is for `get_workflow_instance_output`.
+    `__cause__` is the KeyfactorError. Raises InvalidArgumentError before anything is sent for what is not an id,
+    and for what is known later: that is for `get_workflow_instance_output`.
     """
     _refuse_outputs("get_workflow_instance", instance_id=instance_id, reference_id=reference_id)
-    key = _InstanceKey.of(instance_id, reference_id)
+    key = _key_of("get_workflow_instance", instance_id, reference_id)
     result: GetWorkflowInstanceResult = _known_now(_read(key, provider_of(opts)), "get_workflow_instance")
     return result
 
@@ -83,15 +83,11 @@ def get_workflow_instance_output(
     what depends on a gate reads the instance as it is after the approval.
     """
     if instance_id is None and reference_id is None:
-        _InstanceKey.of(None, None)
+        _key_of("get_workflow_instance_output", None, None)
     provider = provider_of(opts)
 
     def read(known: dict[str, Any]) -> Awaitable[Any]:
-        try:
-            key = _InstanceKey.of(known["instance_id"], known["reference_id"])
-        except InstanceIdError as error:
-            raise one_line(error) from error
-        return _read(key, provider)
+        return _read(_key_of("get_workflow_instance_output", known["instance_id"], known["reference_id"]), provider)
 
     return pulumi.Output.all(instance_id=instance_id, reference_id=reference_id, after=dependencies(opts)).apply(read)
 
@@ -149,7 +145,7 @@ def _refuse_outputs(name: str, **arguments: object) -> None:
     for argument, value in arguments.items():
         parts = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(part, pulumi.Output | Awaitable) for part in parts):
-            raise pulumi.RunError(
+            raise InvalidArgumentError(
                 f"{name}: {argument} is an Output, whose value is not known yet; use {name}_output, which takes it"
             )
 
@@ -181,8 +177,15 @@ class _InstanceKey:
         if instance_id is not None:
             raise InstanceIdError("pass either instance_id or reference_id, not both")
         if not is_whole(reference_id):
-            raise InstanceIdError(f"reference_id is a whole number, not {told(str(reference_id), longest=60)!r}")
+            raise InstanceIdError(f"reference_id is a whole number, not {safe_line(str(reference_id), longest=60)!r}")
         return cls(None, int(reference_id))
+
+
+def _key_of(name: str, instance_id: object, reference_id: object) -> _InstanceKey:
+    try:
+        return _InstanceKey.of(instance_id, reference_id)
+    except ValueError as error:
+        raise invalid(name, error) from error
 
 
 async def _read(key: _InstanceKey, provider: Provider | None) -> Any:

@@ -26,7 +26,7 @@ from .keyfactor.matching import EXPECTABLE, differing, lacking
 from .keyfactor.models import InstanceSummary, Status, parse_instance_id
 from .keyfactor.settings import Settings
 from .keyfactor.values import expectable
-from .provider import Provider, is_mocked, own_provider, resolve_settings
+from .provider import Provider, invalid, is_mocked, own_provider, resolve_settings
 from .results import Evidence
 from .waiting.watcher import watcher_for
 
@@ -48,12 +48,6 @@ _INPUTS: Final = (
 
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
 PREVIEW_TIMEOUT_SECONDS: Final = 10.0
-
-
-class GateArgumentError(pulumi.RunError, ValueError):
-    """
-    An argument of a gate makes no sense. The CLI shows it as one line, which names the gate.
-    """
 
 
 class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecord"):
@@ -164,8 +158,8 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         :param wait: False makes a pending instance a problem at once
         :param opts: `provider` chooses another server
 
-        Raises GateArgumentError, a ValueError that the CLI shows as one line, for an id, a duration or an expectation
-        that makes no sense.
+        Raises InvalidArgumentError, a ValueError that the CLI shows as one line, for an id, a duration or an
+        expectation that makes no sense.
         """
         opts = opts or pulumi.ResourceOptions()
         if timeout is None and opts.custom_timeouts is not None:
@@ -176,7 +170,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             self._timeout = DEFAULT_TIMEOUT_SECONDS if timeout is None else duration_seconds(timeout)
             self._expect = _checked_expectations({} if expect is None else expect)
         except ValueError as error:
-            raise GateArgumentError(f"WorkflowApproval {name!r}: {error}") from error
+            raise invalid(f"WorkflowApproval {name!r}", error) from error
         self._follow_restarts = follow_restarts
         self._wait = wait
         self._is_built = self._hides_id = False
@@ -285,7 +279,8 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
                 f"the gate a longer timeout"
             )
         elif verdict.is_pending:
-            text += ", and this gate does not wait; run the update again when it is approved"
+            why = "wait=False" if self._wait is False else "keyfactor:gates=check"
+            text += f", and this gate does not wait ({why}); run the update again when it is approved"
         return {"problem": self._shown(text), "outcome": verdict.outcome}
 
     def _report(self, text: str) -> None:
@@ -313,7 +308,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
 
 _GATES_ARE_OFF: Final = (
     "gates are off (keyfactor:gates, KEYFACTOR_GATES), and this approval is not recorded: what depends on it is not "
-    "touched; run again with gates on"
+    "touched; run again with keyfactor:gates=wait"
 )
 
 

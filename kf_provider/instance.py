@@ -15,7 +15,7 @@ from pulumi.output import Unknown
 from .errors import InstanceIdError, KeyfactorError
 from .keyfactor.client import client_for
 from .keyfactor.models import parse_instance_id
-from .provider import is_mocked, one_line, own_provider, plugin_settings
+from .provider import InvalidArgumentError, invalid, is_mocked, own_provider, plugin_settings
 from .results import Definition, Signal
 from .sdk import show_our_errors_in_one_line
 
@@ -120,14 +120,17 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
         opts = opts or pulumi.ResourceOptions()
         given = [option for option in _MEANINGLESS_OPTIONS if getattr(opts, option, None)]
         if given:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"WorkflowInstance {name!r} is only read, so these options would do nothing and are to be left out: "
                 f"{', '.join(given)}"
             )
         paths = _checked_paths(name, state_data_keys)
         own_provider(opts.provider)
         opts = pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(id=instance_guid(instance_id), additional_secret_outputs=list(SECRET_OUTPUTS))
+            opts,
+            pulumi.ResourceOptions(
+                id=_instance_guid(name, instance_id), additional_secret_outputs=list(SECRET_OUTPUTS)
+            ),
         )
         props: dict[str, Any] = dict.fromkeys(WorkflowInstance.__annotations__)
         if paths is not None:
@@ -149,19 +152,19 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
                 )
 
 
-def instance_guid(instance_id: pulumi.Input[str]) -> pulumi.Input[str]:
+def _instance_guid(name: str, instance_id: pulumi.Input[str]) -> pulumi.Input[str]:
     """
-    The id as a GUID in its one spelling. Raises InstanceIdError at once for a plain value that is none.
+    The id as a GUID in its one spelling. Raises InvalidIdError, at once for a plain value that is none.
     """
-    if instance_id is None or isinstance(instance_id, str | int | UUID):
-        return parse_instance_id(instance_id)
 
     def parse(known: object) -> str:
         try:
             return parse_instance_id(known)
         except InstanceIdError as error:
-            raise one_line(error) from error
+            raise invalid(f"WorkflowInstance {name!r}", error) from error
 
+    if instance_id is None or isinstance(instance_id, str | int | UUID):
+        return parse(instance_id)
     known: pulumi.Output[Any] = pulumi.Output.from_input(instance_id)
     return known.apply(parse)
 
@@ -170,7 +173,7 @@ def _checked_paths(name: str, paths: Sequence[str] | None) -> list[str] | None:
     if paths is None:
         return None
     if isinstance(paths, str) or not all(isinstance(path, str) and path for path in paths):
-        raise TypeError(f"WorkflowInstance {name!r}: state_data_keys is a list of paths, each a text")
+        raise InvalidArgumentError(f"WorkflowInstance {name!r}: state_data_keys is a list of paths, each a text")
     return list(paths)
 
 

@@ -16,12 +16,12 @@ import pulumi.dynamic
 import pulumi.runtime
 from pulumi.runtime.mocks import MockMonitor
 
-from .errors import SettingsError, only_ours
+from .errors import InstanceIdError, SettingsError, only_ours
 from .keyfactor.kinds import KINDS
 from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, SETTINGS, Settings, SettingsInputs, load_settings
 from .keyfactor.sources import config_key, merge_sources
 from .sdk import config_keys
-from .words import told
+from .words import safe_line
 
 PACKAGE: Final = "pulumi-python"  # the plugin that runs every dynamic provider in Python
 NAMESPACE: Final = "keyfactor"
@@ -43,6 +43,26 @@ def _refuse_unknown(names: Iterable[str]) -> None:
             f"Provider.__init__() got an unexpected keyword argument {unknown!r}"
             + "".join(f". Did you mean {name!r}?" for name in nearest)
         )
+
+
+class InvalidArgumentError(pulumi.RunError, ValueError):
+    """
+    An argument of a resource or a function makes no sense. The CLI shows it as one line, which names where it stands.
+    """
+
+
+class InvalidIdError(InvalidArgumentError, InstanceIdError):
+    """
+    The same for what is not the id of a workflow instance.
+    """
+
+
+def invalid(where: str, error: ValueError) -> InvalidArgumentError:
+    """
+    The error as the CLI shows it: `raise invalid("WorkflowApproval 'web'", error) from error`.
+    """
+    kind = InvalidIdError if isinstance(error, InstanceIdError) else InvalidArgumentError
+    return kind(f"{where}: {error}")
 
 
 class Provider(pulumi.ProviderResource):
@@ -156,7 +176,7 @@ def _warn_of_unknown_keys() -> None:
         known = {_plain(setting): setting for setting in CONFIG_KEYS}
         nearest = difflib.get_close_matches(_plain(key), known, n=1)
         pulumi.log.warn(
-            f"{NAMESPACE}:{told(key, longest=60)} in the stack's configuration is no setting of kf_provider; "
+            f"{NAMESPACE}:{safe_line(key, longest=60)} in the stack's configuration is no setting of kf_provider; "
             + (f"did you mean {NAMESPACE}:{known[nearest[0]]}?" if nearest else f"it knows {', '.join(CONFIG_KEYS)}")
         )
 

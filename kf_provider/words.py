@@ -20,7 +20,7 @@ _UNSEEN: Final = re.compile(
 _ORDERS: Final = re.compile(r":(?=:)|#(?=#)|<(?=\{%)|(?<=section)_(?=start:|end:)|\A([-+~^])(?=\1\1)")
 
 
-def told(text: str, *, longest: int = LONGEST) -> str:
+def safe_line(text: str, *, longest: int = LONGEST) -> str:
     """
     What somebody else says, for our texts: one line of printable characters, at most `longest`, in which no CI system,
     no terminal and no command line finds an order. Outputs are data, and never pass here.

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests.utils
 
-from ..words import told
+from ..words import safe_line
 
 # OpenSSL's codes, x509_vfy.h. Whatever is not here is a certificate that no trusted CA has signed, or not properly.
 _EXPIRED: Final = 10
@@ -28,7 +28,7 @@ def certificate_advice(error: ssl.SSLCertVerificationError, server: str, *, is_t
     What is wrong with a certificate.
     """
     code = getattr(error, "verify_code", None)
-    reason = told(getattr(error, "verify_message", None) or "certificate verify failed")
+    reason = safe_line(getattr(error, "verify_message", None) or "certificate verify failed")
     whose = f"the TLS certificate of {'the token endpoint ' if is_token else ''}{server}"
     if code == _EXPIRED:
         return f"{whose} or of its CA has expired ({reason}); have it renewed there, or check the clock of this machine"
@@ -64,9 +64,9 @@ def proxy_advice(causes: Iterable[BaseException], server: str) -> tuple[str, boo
     refused = next((found for cause in causes if (found := _PROXY_STATUS.match(str(cause)))), None)
     if refused is None:
         system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
-        why = f" ({told(system.strerror or '')})" if system else ""
+        why = f" ({safe_line(system.strerror or '')})" if system else ""
         return f"{proxy} does not let us through{why}", True
-    status = told(f"{refused[1]} {refused[2]}", longest=80)
+    status = safe_line(f"{refused[1]} {refused[2]}", longest=80)
     match refused[1]:
         case "407":
             return f"{proxy} wants a login ({status}); give it in HTTPS_PROXY, as http://user:password@host:port", False
@@ -82,4 +82,4 @@ def _name_of_proxy(server: str) -> str:
         name = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
     except ValueError:
         name = None
-    return f" ({told(name)})" if name else ""
+    return f" ({safe_line(name)})" if name else ""

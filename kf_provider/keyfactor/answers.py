@@ -14,8 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, NoReturn
 
 from ..errors import UnusableAnswerError
+from .values import LARGEST_EXACT
 
-LARGEST_EXACT: Final = 2**53  # up to here a 64-bit float holds every integer
 _LONGEST_EXACT: Final = len(str(-LARGEST_EXACT))  # characters
 DEEPEST: Final = 200  # levels of lists and objects; pydantic writes no more than 255
 _LONGEST_PAUSE: Final = 366 * 86_400.0  # seconds; longer is not meant

@@ -32,7 +32,7 @@ from ..errors import (
     UnusableAnswerError,
     only_ours,
 )
-from ..words import told
+from ..words import safe_line
 from .answers import Answer, Request, json_of, whole_number
 from .auth import authenticated
 from .models import (
@@ -44,7 +44,7 @@ from .models import (
 from .refusals import Asked, refusal
 from .search import Filters, doubt_about, query_of, shown
 from .settings import Settings
-from .translation import bare
+from .translation import without_frames
 from .transport import Transport
 
 RETRIES: Final = 2
@@ -81,7 +81,7 @@ def _one_call(
                 return method(self, *args, **given)
         except KeyfactorError as failed:
             error = failed
-        raise bare(error)
+        raise without_frames(error)
 
     return call
 
@@ -194,7 +194,7 @@ class Client:
         """
         path, what = (
             f"/Workflow/Definitions/{quote(definition_id, safe='')}",
-            f"workflow definition {told(definition_id)}",
+            f"workflow definition {safe_line(definition_id)}",
         )
         parameters = {} if version is None else {"definitionVersion": str(version)}
         ask = partial(

@@ -13,7 +13,7 @@ from html import escape
 from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
-from ..words import told
+from ..words import safe_line
 from .answers import Answer, Request
 
 AuthFlow: TypeAlias = Generator[Request, Answer, None]
@@ -43,12 +43,12 @@ class Credentials(ABC):
 
     def quoted(self, text: str) -> str:
         """
-        What a server or proxy says, as `words.told` has it, without our secrets.
+        What a server or proxy says, as `words.safe_line` has it, without our secrets.
         """
         spellings = {spelling for secret in self.secrets if secret for spelling in _spellings(secret)}
         for spelling in sorted(spellings, key=len, reverse=True):
             text = text.replace(spelling, "[secret]")
-        return told(text)
+        return safe_line(text)
 
 
 def _spellings(secret: str) -> tuple[str, ...]:

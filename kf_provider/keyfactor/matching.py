@@ -13,7 +13,7 @@ from .values import is_same, kind_of
 EXPECTABLE: Final = tuple(Instance.model_fields)
 
 # What every step changes: that it differs before the end says nothing.
-_PASSING: Final = {
+_STILL_CHANGING: Final = {
     "status",
     "status_message",
     "current_step_id",
@@ -50,7 +50,7 @@ def differing(instance: InstanceSummary, expect: Mapping[str, object]) -> list[s
     return [
         text
         for path, expected, readings in _read(instance, expect)
-        if _is_there(readings) and path.partition(".")[0] not in _PASSING
+        if _is_there(readings) and path.partition(".")[0] not in _STILL_CHANGING
         if (text := _difference(path, expected, readings))
     ]
 
@@ -62,7 +62,7 @@ def lacking(instance: InstanceSummary, expect: Mapping[str, object]) -> list[str
     return [
         path
         for path, _, readings in _read(instance, expect)
-        if not _is_there(readings) and path.partition(".")[0] not in _PASSING
+        if not _is_there(readings) and path.partition(".")[0] not in _STILL_CHANGING
     ]
 
 

@@ -1,5 +1,5 @@
 """
-What the server sends, as pydantic models: the only file that knows Keyfactor's field names.
+What the server sends, as pydantic models.
 
 A field is found by its name without case, spaces and underscores, so `CurrentStepId` (Command 10, 24 and 25),
 `currentStepId` (the specification of Command 11) and `CurrentStepID` (the documentation) are one. Every field but the
@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeGuar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from ..errors import InstanceIdError, only_ours
-from ..words import told
+from ..words import safe_line
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}")
 LARGEST_INT: Final = 2**63 - 1  # Keyfactor's largest whole number, that of a reference id (oas10)
@@ -77,8 +77,8 @@ def parse_instance_id(value: object) -> str:
         if guid is not None:
             return guid
         if re.fullmatch(r"[0-9]+", text.strip()):
-            raise InstanceIdError(_looked_up(told(text, longest=60)))
-        what = repr(told(text, longest=60)) if text.strip() else "an empty string"
+            raise InstanceIdError(_looked_up(safe_line(text, longest=60)))
+        what = repr(safe_line(text, longest=60)) if text.strip() else "an empty string"
     elif is_whole(text) and abs(text) <= LARGEST_INT:
         # Every number is a float once it has been through the engine.
         raise InstanceIdError(_looked_up(shown_number(text)))

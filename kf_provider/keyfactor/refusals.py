@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from ..errors import ForbiddenError, NotFoundError, StatusError, UnauthorizedError, status_meaning
-from ..words import told
+from ..words import safe_line
 from .answers import Answer, is_page, parsed, text_of
 from .challenges import is_expired, offered_schemes, refused_token
 from .credentials import Credentials
@@ -98,7 +98,7 @@ def _said(answer: Answer, credentials: Credentials) -> _Said:
         body = ErrorBody()
     code, message = (credentials.quoted(part or "") or None for part in (body.error_code, body.message))
     if code or message:
-        return _Said(code and told(code, longest=_LONGEST_CODE), message, None)
+        return _Said(code and safe_line(code, longest=_LONGEST_CODE), message, None)
     if answer.status_code == 401 and (refused := refused_token(answer.headers.get("WWW-Authenticate"))):
         return _Said(None, None, credentials.quoted(refused))
     return _Said(None, None, "a page" if is_page(text) else credentials.quoted(text))

@@ -13,11 +13,19 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
 from ..errors import ArgumentError, InstanceIdError, SearchError
-from ..words import told
-from .models import WORKFLOW_TYPES, Status, StatusWord, canonical_status, is_whole, parse_instance_id, shown_number
+from ..words import safe_line
+from .models import (
+    LARGEST_INT,
+    WORKFLOW_TYPES,
+    Status,
+    StatusWord,
+    canonical_status,
+    is_whole,
+    parse_instance_id,
+    shown_number,
+)
 
-_LARGEST_NUMBER: Final = 2**63 - 1
-_LONGEST_NUMBER: Final = len(str(_LARGEST_NUMBER))  # digits
+_LONGEST_NUMBER: Final = len(str(LARGEST_INT))  # digits
 _IS_NEAR: Final = 0.75  # of the letters, as difflib counts
 
 
@@ -84,14 +92,14 @@ def doubt_about(filters: Filters) -> str | None:
     near = [*_nearest(word), *_nearest(word.removeprefix("certificate"))]
     if not near:
         return None
-    return f"workflow_type: {told(given, longest=60)!r} is no type that Keyfactor documents; {_TYPES[near[0]]!r} is one"
+    return f"workflow_type: {shown(given)} is no type that Keyfactor documents; {_TYPES[near[0]]!r} is one"
 
 
 def shown(value: object) -> str:
     """
     A value that cannot be searched for, as messages quote it.
     """
-    return shown_number(value) if is_whole(value) else repr(told(str(value), longest=60))
+    return shown_number(value) if is_whole(value) else repr(safe_line(str(value), longest=60))
 
 
 def _nearest(word: str) -> list[str]:
@@ -138,7 +146,7 @@ def _number(value: object) -> str:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_NUMBER:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_INT:
         raise ValueError("is not a whole number that an instance can have")
     return str(value)
 

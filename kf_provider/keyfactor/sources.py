@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from ..errors import SettingsError, only_ours
-from ..words import told
+from ..words import safe_line
 from .addresses import checked_api_path, checked_hostname, pinned_address, pinned_url, with_port
 
 T = TypeVar("T")
@@ -230,7 +230,7 @@ def with_profile_trouble(missing: str) -> str:
         return missing
     return (
         f"{missing}\nthe profile {profile!r} in {path} leaves its credentials to its auth_provider"
-        f" ({told(str(kind), longest=40)}), which is not supported: give them as settings"
+        f" ({safe_line(str(kind), longest=40)}), which is not supported: give them as settings"
     )
 
 
@@ -279,5 +279,5 @@ def _read_profile(path: str, profile: str) -> Mapping[str, object]:
 
 
 def _without(profile: str, path: str, servers: Mapping[str, object]) -> str:
-    names = ", ".join(repr(told(str(name), longest=40)) for name in list(servers)[:5])
+    names = ", ".join(repr(safe_line(str(name), longest=40)) for name in list(servers)[:5])
     return f"the profile file {path} has no profile {profile!r}{f', but {names}' if names else ''}"

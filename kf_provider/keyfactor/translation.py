@@ -1,5 +1,5 @@
 """
-The one place where exceptions of requests, urllib3 and the operating system become ours.
+Where the exceptions of a request, those of requests, urllib3 and the operating system, become ours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import urllib3
 from requests import exceptions as theirs
 
 from ..errors import KeyfactorError, NoAnswerError, RequestError, UnusableAnswerError
-from ..words import told
+from ..words import safe_line
 from .advice import certificate_advice, is_plain_http, proxy_advice
 from .deadline import DEADLINE
 
@@ -33,10 +33,10 @@ def translated(send: Callable[[], Result], server: str, *, is_token: bool = Fals
         error = own
     except Exception as foreign:
         error = translation(foreign, server, is_token=is_token)
-    raise bare(error)
+    raise without_frames(error)
 
 
-def bare(error: Error) -> Error:
+def without_frames(error: Error) -> Error:
     """
     The error without the frames that it came through, and without what was handled there. To be raised anew, outside
     of any `except`.
@@ -108,7 +108,7 @@ def _meaning(foreign: Exception, causes: Sequence[BaseException], server: str, *
         elif "{time}" not in words:
             words = "no answer in {time}"
     elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
-        words = f"{words} ({told(system.strerror or '')})"
+        words = f"{words} ({safe_line(system.strerror or '')})"
     is_connecting = isinstance(foreign, theirs.ConnectTimeout | theirs.ProxyError)
     allowed = min(DEADLINE.allowed, LONGEST_CONNECT if is_connecting else math.inf)
     time_allowed = "the time allowed" if math.isinf(allowed) else f"{max(round(allowed, 1), 0.1):g} s"

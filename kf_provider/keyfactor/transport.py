@@ -21,7 +21,7 @@ import requests.utils
 from requests.adapters import HTTPAdapter
 
 from ..errors import NoAnswerError, RedirectError, SettingsError, UnusableAnswerError
-from ..words import told
+from ..words import safe_line
 from .addresses import is_loopback
 from .answers import Answer, Request
 from .connections import Connection, TlsConnection
@@ -33,7 +33,7 @@ from .translation import translated
 LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed
 _LARGEST_ERROR_BODY: Final = 64 * 1024  # bytes; the rest is not read
 _CHUNK: Final = 16 * 1024  # bytes; small, so that little is uncompressed before it is counted
-_PASSING: Final = frozenset({502, 503, 504})
+_REPEATED_CODES: Final = frozenset({502, 503, 504})
 _RETRY_PAUSE: Final = 0.2  # seconds, doubled each time
 
 
@@ -83,7 +83,7 @@ class Transport:
                 if not failed.is_transient or pause >= DEADLINE.left():
                     raise
             else:
-                if answer.status_code not in _PASSING or pause >= DEADLINE.left():
+                if answer.status_code not in _REPEATED_CODES or pause >= DEADLINE.left():
                     return answer
             time.sleep(pause)
         return attempt()
@@ -170,7 +170,7 @@ def _redirect(response: requests.Response) -> RedirectError:
         host = urlsplit(urljoin(response.url, response.headers["Location"])).hostname
     except (KeyError, ValueError):
         host = None
-    target = told(host or "") or "nowhere"
+    target = safe_line(host or "") or "nowhere"
     return RedirectError(
         f"{_host(response.url)} answered with a redirect ({response.status_code}) to {target}, which is not followed;"
         " check the host name and the API path (keyfactor:apiPath)"

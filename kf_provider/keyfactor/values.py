@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-MOST_EXACT: Final = 2**53  # beyond it, the engine's wire, where every number is a float, takes neighbours for equal
-DEEPEST: Final = 50
+LARGEST_EXACT: Final = 2**53  # beyond it, the engine's wire, where every number is a float, takes neighbours for equal
+DEEPEST_EXPECTATION: Final = 50
 
 
 def is_same(one: object, other: object) -> bool:
@@ -53,8 +53,8 @@ def expectable(value: object, *, is_later: Callable[[object], bool], depth: int 
     """
     if is_later(value) or isinstance(value, bool):
         return value
-    if depth > DEEPEST:
-        raise ValueError(f"a value nested more than {DEEPEST} deep")
+    if depth > DEEPEST_EXPECTATION:
+        raise ValueError(f"a value nested more than {DEEPEST_EXPECTATION} deep")
     match value:
         case None:
             raise ValueError("None")  # the engine's wire drops it, and the gate would expect less than it says
@@ -87,6 +87,6 @@ def _text(value: str) -> str:
 def _number(value: float) -> float:
     if isinstance(value, float) and math.isnan(value):
         raise ValueError("NaN, which JSON does not have")
-    if abs(value) > MOST_EXACT:
+    if abs(value) > LARGEST_EXACT:
         raise ValueError("a number beyond 2^53, which is not kept exactly")
     return value

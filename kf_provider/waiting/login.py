@@ -16,7 +16,7 @@ from ..errors import UnauthorizedError
 from .threads import RequestThreads
 
 FIRST_TRY_SECONDS: Final = 30.0
-REFUSAL_SECONDS: Final = 120.0  # a domain controller that is away refuses as well
+REFUSAL_SECONDS: Final = 120.0  # a domain controller that is away refuses as well, and a proxy in Keyfactor's place
 _HAIR: Final = 0.01  # a timer may fire a little early
 
 Result = TypeVar("Result")

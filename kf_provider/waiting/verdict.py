@@ -1,7 +1,7 @@
 """
 What an instance means for whoever waits for it: an outcome as data, and the words for it.
 
-The gate in the program, the provider that verifies it, and the command line all judge by this file.
+The gate in the program and the provider that verifies it judge by this file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..keyfactor.matching import unmet_expectation
 from ..keyfactor.models import Instance, InstanceSignal, InstanceSummary, Status
-from ..words import LONGEST, told
+from ..words import LONGEST, safe_line
 
 _LONGEST_STEP: Final = 40  # characters of its name in a row
 _LONGEST_ROLE: Final = 30  # the same
@@ -96,7 +96,7 @@ def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = No
     Source: Keyfactor Command Web API reference 10.3, GET Workflow Instances Instance ID, table 659.
     """
     where = f' at "{step}"' if (step := _step(instance)) else ""
-    why = f": {message}" if (message := told(instance.status_message or "")) else ""
+    why = f": {message}" if (message := safe_line(instance.status_message or "")) else ""
     match instance.status:
         case Status.COMPLETE:
             if unmet := unmet_expectation(instance, expect or {}):
@@ -126,8 +126,8 @@ def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = No
             return _verdict(
                 Outcome.UNKNOWN,
                 instance,
-                f"has the status number {told(number, longest=20)}, and no source says what it means; name it in "
-                f'keyfactor:statusNames or KEYFACTOR_STATUS_NAMES, for example {{"{told(number, longest=20)}": '
+                f"has the status number {safe_line(number, longest=20)}, and no source says what it means; name it in "
+                f'keyfactor:statusNames or KEYFACTOR_STATUS_NAMES, for example {{"{safe_line(number, longest=20)}": '
                 '"Complete"}',
             )
         case None:
@@ -140,8 +140,8 @@ def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = No
             return _verdict(
                 Outcome.UNKNOWN,
                 instance,
-                f"has the status {told(word, longest=60)!r}, which is none of Keyfactor's; look at the instance in "
-                "Keyfactor Command",
+                f"has the status {safe_line(word, longest=60)!r}, which is none of Keyfactor's; "
+                "look at the instance in Keyfactor Command",
             )
 
 
@@ -183,7 +183,7 @@ def progress(instance: InstanceSummary) -> str:
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
     """
     step = _step(instance, longest=_LONGEST_STEP)
-    status = told(str(instance.status), longest=_LONGEST_STEP)
+    status = safe_line(str(instance.status), longest=_LONGEST_STEP)
     text = f'{status} at "{step}"' if step else status
     signals = _signals(instance)
     wanted = len(signals)
@@ -204,7 +204,7 @@ def who_can_approve(roles: tuple[str, ...]) -> str:
     """
     Who can approve, in a few words: the row of a terminal is one line.
     """
-    named = [told(role, longest=_LONGEST_ROLE) for role in roles[:2]]
+    named = [safe_line(role, longest=_LONGEST_ROLE) for role in roles[:2]]
     more = [f"{len(roles) - 2} more"] if len(roles) > 2 else []
     return f"{' or '.join(named + more)} can approve"
 
@@ -224,7 +224,7 @@ def _signals(instance: InstanceSummary) -> tuple[InstanceSignal, ...]:
 
 
 def _step(instance: InstanceSummary, *, longest: int = LONGEST) -> str:
-    return told(instance.current_step_display_name or instance.current_step_unique_name or "", longest=longest)
+    return safe_line(instance.current_step_display_name or instance.current_step_unique_name or "", longest=longest)
 
 
 def _verdict(outcome: Outcome, instance: InstanceSummary, text: str) -> Verdict:

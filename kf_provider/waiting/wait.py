@@ -24,12 +24,12 @@ from ..errors import (
     unforeseen,
 )
 from ..keyfactor.models import InstanceSummary, Status
+from .login import REFUSAL_SECONDS
 from .schedule import TICK_SECONDS, Schedule, heartbeat_interval
 from .verdict import Verdict, failure, judge, pending, progress, who_can_approve
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
-REFUSAL_SECONDS: Final = 120.0  # as long as a proxy or filter may answer in place of Keyfactor
 SHORTEST_REQUEST_TIMEOUT: Final = 10.0
 
 _log = logging.getLogger(__name__)

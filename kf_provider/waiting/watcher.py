@@ -1,7 +1,7 @@
 """
 Waits for instances: one watcher for each event loop, server and identity.
 
-It knows nothing of Pulumi. The gate in a Pulumi program, its record and the command line wait by the same code. All
+It knows nothing of Pulumi. The gate in a Pulumi program and its record wait by the same code. All
 times are in seconds, on the event loop's clock, which is monotonic.
 """
 

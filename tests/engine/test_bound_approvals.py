@@ -122,6 +122,21 @@ def test_a_server_under_a_new_name(new_stack: NewStack, server: Sandbox, other: 
     assert renamed.code == 0, renamed
 
 
+def test_a_server_under_its_old_name_again(new_stack: NewStack, server: Sandbox, id_: str) -> None:
+    """
+    A server that has its old name back keeps what was recorded under it, also after an update under the new name.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+    new_name = server.url.replace("127.0.0.1", "localhost")
+    server.purge(id_)
+
+    there = stack.up("--expect-no-changes", KEYFACTOR_HOSTNAME=new_name, KEYFACTOR_FORMER_SERVERS=server.url)
+    back = stack.up("--expect-no-changes")
+
+    assert (0, 0) == (there.code, back.code), f"{there}{back}"
+
+
 @pytest.mark.parametrize("path", ["keyfactorapi", "KEYFACTORAPI/"])
 def test_another_spelling_of_the_server(new_stack: NewStack, server: Sandbox, id_: str, path: str) -> None:
     """
@@ -216,6 +231,20 @@ def test_a_secret_id_in_texts(new_stack: NewStack, server: Sandbox, ending: str)
 
     assert run.code != 0
     assert "the workflow instance of gate 'web' is" in run.text
+    assert id_ not in run.text
+
+
+def test_a_secret_id_in_the_words_of_the_server(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    Where the server's own words have the id, they stay a sentence without it.
+    """
+    id_ = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
+    stack = new_stack(f'kf.WorkflowApproval("web", pulumi.Output.secret("{id_}"))', server.environment())
+
+    run = stack.up()
+
+    assert "the workflow instance of gate 'web' was not found on" in run.text
+    assert "no the workflow" not in run.text
     assert id_ not in run.text
 
 

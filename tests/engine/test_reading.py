@@ -477,3 +477,38 @@ def test_oauth(new_stack: NewStack, server: Sandbox, pending: str) -> None:
     run = stack.up()
 
     assert run.code == 0, run
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        ("kf.get_workflow_instance(12)", "get_workflow_instance: 12 is a reference id: look it up with"),
+        (
+            'kf.get_workflow_instance("webcert")',
+            "get_workflow_instance: 'webcert' is not the id of a workflow instance",
+        ),
+        ('kf.WorkflowInstance("read", 12)', "WorkflowInstance 'read': 12 is a reference id"),
+        (
+            'kf.WorkflowInstance("read", pulumi.Output.from_input("webcert"))',
+            "WorkflowInstance 'read': 'webcert' is not the id of a workflow instance",
+        ),
+        (
+            'kf.WorkflowInstance("read", "{0}", opts=pulumi.ResourceOptions(protect=True))',
+            "WorkflowInstance 'read' is only read, so these options would do nothing",
+        ),
+    ],
+)
+def test_arguments_that_make_no_sense(
+    new_stack: NewStack, server: Sandbox, pending: str, program: str, text: str
+) -> None:
+    """
+    An argument that makes no sense is one line, which names where it stands, before anything is sent.
+    """
+    stack = new_stack(program.format(pending), server.environment())
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert text in run.text, run
+    assert "Traceback" not in run.text, run
+    assert [] == server.journal()

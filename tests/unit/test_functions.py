@@ -191,3 +191,14 @@ def test_id_that_is_none(instance_id: object, reference_id: object) -> None:
 
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("instance_id", [12, "webcert", None, ""])
+def test_argument_that_makes_no_sense(instance_id: Any) -> None:
+    """
+    What is no id is one line on the CLI, which names the function; it is an InstanceIdError as well.
+    """
+    with pytest.raises(InstanceIdError, match=r"^get_workflow_instance: ") as caught:
+        kf.get_workflow_instance(instance_id)
+
+    assert isinstance(caught.value, pulumi.RunError)

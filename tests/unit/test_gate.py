@@ -9,7 +9,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from kf_provider.gate import GateArgumentError, WorkflowApproval
+from kf_provider.gate import WorkflowApproval
+from kf_provider.provider import InvalidArgumentError
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
@@ -50,7 +51,7 @@ def test_refused_arguments(arguments: dict[str, Any], text: str) -> None:
     """
     Each is a ValueError of one line that names the gate, and that the CLI shows without a traceback.
     """
-    with pytest.raises(GateArgumentError) as refused:
+    with pytest.raises(InvalidArgumentError) as refused:
         WorkflowApproval("web", **{"instance_id": ID, **arguments})
 
     message = str(refused.value)
@@ -65,7 +66,7 @@ def test_no_expected_value_is_told() -> None:
     """
     A value may be secret: the text tells its type.
     """
-    with pytest.raises(GateArgumentError) as refused:
+    with pytest.raises(InvalidArgumentError) as refused:
         WorkflowApproval("web", ID, expect={"current_state_data.Password": {"canary"}})
 
     assert "canary" not in str(refused.value)

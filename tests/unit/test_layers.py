@@ -3,6 +3,7 @@ Imports go downwards: the layers of the package, read from its source; nothing i
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     {"words"},
     {"errors", "durations", "keyfactor", "waiting"},  # of a sub-package, its `__init__`: its modules have their own
+    {"keyfactor.values"},
     {
         "keyfactor.addresses",
         "keyfactor.inputs",
@@ -26,7 +28,6 @@ LAYERS = [
         "keyfactor.challenges",
         "keyfactor.deadline",
         "keyfactor.models",
-        "keyfactor.values",
     },
     {"keyfactor.sources", "keyfactor.credentials", "keyfactor.matching", "keyfactor.search"},
     {"keyfactor.kinds.kind"},
@@ -254,3 +255,27 @@ def test_imports_are_read_in_every_spelling(tmp_path: Path) -> None:
     top = tmp_path.name
     expected = ["pulumi.dynamic", "kf_provider.models", f"{top}.client", f"{top}.errors", f"{top}.sandbox.journal"]
     assert sorted(expected) == found
+
+
+def test_contributing_draws_every_module() -> None:
+    """
+    CONTRIBUTING.md shows each module of the layers in its drawing.
+    """
+    drawing = (ROOT / "CONTRIBUTING.md").read_text().partition("```text")[2].partition("```")[0]
+    names = {module.rpartition(".")[2] for layer in LAYERS for module in layer} - {"keyfactor", "waiting", "cli"}
+
+    assert not {name for name in names if not re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", drawing)}
+
+
+def test_contributing_names_tests_that_are_there() -> None:
+    """
+    Each test that CONTRIBUTING.md names is in the file that it says.
+    """
+    named = re.findall(r"`(?:\w+/)*(test_\w+)\.py::(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    gone = {
+        f"{file}::{test}"
+        for file, test in named
+        if not any(f"def {test}(" in path.read_text() for path in (ROOT / "tests").rglob(f"{file}.py"))
+    }
+
+    assert (True, set()) == (len(named) > 10, gone)

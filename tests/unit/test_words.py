@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kf_provider.words import LONGEST, printable, told
+from kf_provider.words import LONGEST, printable, safe_line
 
 # What CI systems, terminals and Pulumi's CLI take for an order, wherever it stands; Buildkite's only begins a line.
 ORDERS = re.compile(r"::|##|<\{%|section_(start|end):|\A(---|\+\+\+|~~~|\^\^\^)")
@@ -48,7 +48,7 @@ def test_told(said: str, shown: str) -> None:
     """
     What others say is one line in which nobody finds an order, and stays readable.
     """
-    assert shown == told(said)
+    assert shown == safe_line(said)
 
 
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text())
@@ -56,7 +56,7 @@ def test_told_anything(said: str) -> None:
     """
     Whatever is said, what is shown is one printable line of at most 200 characters without an order.
     """
-    shown = told(said)
+    shown = safe_line(said)
 
     assert shown.isprintable()
     assert len(shown) <= LONGEST
@@ -68,7 +68,7 @@ def test_told_is_cut() -> None:
     """
     A long text is cut, and shows that it was, however long it is.
     """
-    assert "x" * 9 + "…" == told("x" * 10_000_000, longest=10)
+    assert "x" * 9 + "…" == safe_line("x" * 10_000_000, longest=10)
 
 
 def test_printable() -> None:

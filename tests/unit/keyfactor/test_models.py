@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,8 @@ from kf_provider.keyfactor.models import (
     InstanceDefinition,
     InstanceSignal,
     InstanceSummary,
+    Status,
+    StatusWord,
     parse_instance_id,
     state_digest,
 )
@@ -417,3 +419,10 @@ def test_state_digest_differs() -> None:
     digests = {state_digest(data) for data in ({}, {"a": 1}, {"a": "1"}, {"A": 1}, {"a": None}, {"a": True})}
 
     assert 6 == len(digests)
+
+
+def test_status_words() -> None:
+    """
+    The words that a type checker knows are those of `Status`.
+    """
+    assert get_args(StatusWord) == tuple(Status)
