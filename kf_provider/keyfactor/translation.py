@@ -5,6 +5,7 @@ Where the exceptions of a request, those of requests, urllib3 and the operating 
 from __future__ import annotations
 
 import math
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
@@ -109,6 +110,9 @@ def _meaning(foreign: Exception, causes: Sequence[BaseException], server: str, *
             words = "no answer in {time}"
     elif system := next((c for c in causes if isinstance(c, OSError) and c.strerror), None):
         words = f"{words} ({safe_line(system.strerror or '')})"
+        if isinstance(system, socket.gaierror):
+            setting = "the token URL (keyfactor:tokenUrl)" if is_token else "the host name (keyfactor:hostname)"
+            words += f"; check {setting}"
     is_connecting = isinstance(foreign, theirs.ConnectTimeout | theirs.ProxyError)
     allowed = min(DEADLINE.allowed, LONGEST_CONNECT if is_connecting else math.inf)
     time_allowed = "the time allowed" if math.isinf(allowed) else f"{max(round(allowed, 1), 0.1):g} s"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import socket
 import ssl
 import traceback
 from collections.abc import Callable, Iterator
@@ -280,3 +281,17 @@ def test_translation_of_a_certificate() -> None:
 
     assert not translation(deep, "s").is_transient
     assert translation(requests.exceptions.SSLError("EOF"), "s").is_transient
+
+
+@pytest.mark.parametrize(("is_token", "setting"), [(False, "keyfactor:hostname"), (True, "keyfactor:tokenUrl")])
+def test_translation_of_a_name_that_is_not_known(is_token: bool, setting: str) -> None:
+    """
+    A host that no name server knows is a setting to check.
+    """
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    error = requests.ConnectionError(urllib3.exceptions.HTTPError(unknown))
+
+    text = str(translation(error, "https://kf.exmaple.com", is_token=is_token))
+
+    assert text.startswith("https://kf.exmaple.com: no connection (Name or service not known); check the ")
+    assert setting in text
