@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -50,3 +51,17 @@ def test_unknown_command() -> None:
     result = CliRunner().invoke(main, ["sandbx"])
 
     assert (2, True) == (result.exit_code, "No such command 'sandbx'" in result.output)
+
+
+def test_the_script_without_click() -> None:
+    """
+    The script `kf` names the extra that it needs, in one line, as `python -m kf_provider` does.
+    """
+    (script,) = entry_points(group="console_scripts", name="kf")
+    module, _, function = script.value.partition(":")
+    program = f"import sys; sys.modules['click'] = None\nfrom {module} import {function}\n{function}()"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert done.stderr == "kf: the command line needs click: pip install 'kf-provider[sandbox]'\n"
