@@ -4,6 +4,7 @@ What can go wrong, as exceptions.
 KeyfactorError
 ├── SettingsError             a setting is missing or makes no sense; nothing was sent
 ├── InstanceIdError           not the id of an instance; nothing was sent (also a ValueError)
+│   └── InvalidIdError        the same in a program, where the CLI shows it as one line (provider.py)
 ├── SearchError               a search that cannot be put into Keyfactor's query language; nothing was sent (also a ValueError)
 ├── ArgumentError             a call with an argument that it does not take; nothing was sent (also a TypeError)
 ├── NotApprovedError          an approval is to be recorded that the server does not confirm
