@@ -28,9 +28,17 @@ def duration_seconds(value: str | float | timedelta) -> float:
     seconds = seconds_in(value)
     if seconds is None or not 0 < seconds < float("inf"):
         raise ValueError(
-            f'{value!r} is not a duration: give seconds, "90m", "8h", "1h30m", "30d", "PT8H" or a timedelta'
+            f'{_shown(value)} is not a duration: give seconds, "90m", "8h", "1h30m", "30d", "PT8H" or a timedelta'
         )
     return seconds
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def seconds_in(value: object) -> float | None:

@@ -26,7 +26,7 @@ from .keyfactor.matching import EXPECTABLE, differing, lacking
 from .keyfactor.models import InstanceSummary, Status, parse_instance_id
 from .keyfactor.settings import Settings
 from .keyfactor.values import expectable
-from .provider import Provider, invalid, is_mocked, own_provider, resolve_settings
+from .provider import Provider, invalid, is_mocked, own_provider, resolve_server, resolve_settings
 from .results import Evidence
 from .waiting.watcher import watcher_for
 
@@ -116,7 +116,7 @@ def _left_out(name: str, recorded: Mapping[str, Any], wanted: Mapping[str, Any])
         text += f" on {wanted['server']}" if is_moved else " with what is expected of it now"
     if wanted["is_secret"]:
         text = "the record in this stack is for another approval"
-    return f"approval {name!r}: {text}: it was left out of this run"
+    return f"approval {name!r}: {text}: it was left out of this run, or ignore_changes or a transform keeps it"
 
 
 class WorkflowApproval(pulumi.ComponentResource, Evidence):
@@ -232,7 +232,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             text = "its secret instance id is not the id of a workflow instance" if self._hides_id else str(error)
             return decision | {"problem": text, "outcome": "settings"}
         except KeyfactorError as error:
-            return decision | {"problem": str(error), "outcome": "settings"}
+            return decision | await self._without_settings(error)
         if self._hides_id:
             # Outputs are secret where an input of the same name is.
             made = UNKNOWN if pulumi.runtime.is_dry_run() else decision["instance_id"]
@@ -247,6 +247,18 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             )
             return decision | {"problem": _GATES_ARE_OFF, "outcome": "off"}
         return decision | await self._watch(decision, settings)
+
+    async def _without_settings(self, error: KeyfactorError) -> dict[str, str | None]:
+        """
+        What a record is excused with when settings are missing: that of another server is not, so the server is told
+        as far as it is known; and where it makes no sense, nothing is excused.
+        """
+        try:
+            server = await resolve_server(self._explicit_provider)
+        except KeyfactorError:
+            return {"problem": str(error), "outcome": None}
+        pulumi.log.warn("settings are missing: nothing is asked, and what is recorded opens", resource=self)
+        return {"problem": str(error), "outcome": "settings", "server": server}
 
     async def _watch(self, decision: Mapping[str, Any], settings: Settings) -> dict[str, str | None]:
         """

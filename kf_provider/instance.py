@@ -166,7 +166,16 @@ def _instance_guid(name: str, instance_id: pulumi.Input[str]) -> pulumi.Input[st
     if instance_id is None or isinstance(instance_id, str | int | UUID):
         return parse(instance_id)
     known: pulumi.Output[Any] = pulumi.Output.from_input(instance_id)
-    return known.apply(parse)
+
+    async def plain(value: object) -> str:
+        if await known.is_secret():
+            raise InvalidArgumentError(
+                f"WorkflowInstance {name!r}: its instance_id is a secret, and the id of a resource is plain in the "
+                f"state; use get_workflow_instance_output, or pulumi.Output.unsecret(...)"
+            )
+        return parse(value)
+
+    return known.apply(plain)
 
 
 def _checked_paths(name: str, paths: Sequence[str] | None) -> list[str] | None:

@@ -19,7 +19,7 @@ from pulumi.runtime.mocks import MockMonitor
 from .errors import InstanceIdError, SettingsError, only_ours
 from .keyfactor.kinds import KINDS
 from .keyfactor.settings import CONFIG_KEYS, SECRET_FIELDS, SETTINGS, Settings, SettingsInputs, load_settings
-from .keyfactor.sources import config_key, merge_sources
+from .keyfactor.sources import config_key, merge_sources, names_server, server_address
 from .sdk import config_keys
 from .words import safe_line
 
@@ -133,6 +133,15 @@ async def resolve_settings(provider: Provider | None) -> Settings | None:
         return load_settings(_stack_config())
     config = await provider.config()
     return None if config is None else load_settings(config)
+
+
+async def resolve_server(provider: Provider | None) -> str | None:
+    """
+    The server's address, whatever other settings are missing; None where no server is named. Raises SettingsError for
+    one that makes no sense.
+    """
+    config = _stack_config() if provider is None else await provider.config()
+    return server_address(config) if names_server(config) else None
 
 
 def plugin_settings(config: pulumi.dynamic.Config) -> Settings:

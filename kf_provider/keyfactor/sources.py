@@ -160,6 +160,13 @@ def server_address(config: Mapping[str, object] | None = None, /, **explicit: ob
     )
 
 
+def names_server(config: Mapping[str, object] | None = None, /) -> bool:
+    """
+    Whether any source names a server, also one that makes no sense. Raises SettingsError.
+    """
+    return "hostname" in find_settings({"hostname": HOSTNAME}, (), {}, config or {})
+
+
 def former_servers(config: Mapping[str, object] | None = None, /) -> tuple[str, ...]:
     """
     The addresses that the server had before, in their pinned form. Raises SettingsError.

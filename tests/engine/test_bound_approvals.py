@@ -5,6 +5,7 @@ What an approval is bound to: the instance, what is expected of it, and the serv
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,6 +84,47 @@ def test_another_server(new_stack: NewStack, server: Sandbox, other: Sandbox, id
         assert "is Rejected by an approver" in run.text
         assert "Traceback" not in run.text
     assert ("old", f"{server.url}/KeyfactorAPI") == (value_of(stack), record(stack)["outputs"]["server"])
+
+
+@pytest.mark.parametrize("missing", ["password", "settings of a provider", "a name that makes no sense"])
+def test_another_server_with_settings_that_are_missing(
+    new_stack: NewStack, server: Sandbox, other: Sandbox, id_: str, missing: str
+) -> None:
+    """
+    Nor does it open where the other server cannot be asked because settings are missing: a record excuses its own
+    server alone.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+    stack.write(PROGRAM.format(id_, "new", ""))
+    match missing:
+        case "password":
+            stack.environment |= {"KEYFACTOR_HOSTNAME": other.url, "KEYFACTOR_PASSWORD": ""}
+        case "settings of a provider":
+            stack.environment |= {"KEYFACTOR_PASSWORD": ""}
+            provider = f'provider = kf.Provider("p", hostname="{other.url}", username="u")'
+            option = ", opts=pulumi.ResourceOptions(provider=provider)"
+            stack.write(f"{provider}\n{textwrap.dedent(PROGRAM.format(id_, 'new', option))}")
+        case _:
+            stack.environment |= {"KEYFACTOR_HOSTNAME": "http://evil.example.com"}
+
+    for run in (stack.preview(), stack.up()):
+        assert run.code != 0, run
+        assert "Traceback" not in run.text
+    assert "old" == value_of(stack)
+
+
+def test_a_recorded_approval_without_credentials(new_stack: NewStack, server: Sandbox, id_: str) -> None:
+    """
+    What is recorded on the server that is named opens without credentials, and says that nothing was asked.
+    """
+    stack = new_stack(PROGRAM.format(id_, "old", ""), server.environment())
+    assert stack.up().code == 0
+
+    run = stack.up("--expect-no-changes", KEYFACTOR_PASSWORD="")
+
+    assert run.code == 0, run
+    assert "settings are missing: nothing is asked, and what is recorded opens" in run.text
 
 
 def test_approved_on_another_server(new_stack: NewStack, server: Sandbox, other: Sandbox, id_: str) -> None:

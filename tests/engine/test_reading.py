@@ -493,6 +493,10 @@ def test_oauth(new_stack: NewStack, server: Sandbox, pending: str) -> None:
             "WorkflowInstance 'read': 'webcert' is not the id of a workflow instance",
         ),
         (
+            'kf.WorkflowInstance("read", pulumi.Output.secret("{0}"))',
+            "WorkflowInstance 'read': its instance_id is a secret, and the id of a resource is plain in the state",
+        ),
+        (
             'kf.WorkflowInstance("read", "{0}", opts=pulumi.ResourceOptions(protect=True))',
             "WorkflowInstance 'read' is only read, so these options would do nothing",
         ),

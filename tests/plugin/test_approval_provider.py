@@ -320,7 +320,7 @@ def test_update_refuses(connected: Plugin, server: Sandbox) -> None:
     id_ = server.start_enrollment(subject="CN=web.example.com")
     server.deny(id_)
 
-    with pytest.raises(grpc.RpcError, match=f"NotApprovedError: workflow instance {id_} is Rejected"):
+    with pytest.raises(grpc.RpcError, match=f"workflow instance {id_} is Rejected"):
         connected.update(RECORDED, {"instance_id": id_})
 
 

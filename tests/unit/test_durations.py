@@ -5,6 +5,7 @@ Durations, read and told.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -90,3 +91,14 @@ def test_spoken(seconds: float, text: str) -> None:
     """
 
     assert text == durations.spoken(seconds)
+
+
+@pytest.mark.parametrize("value", [10**400, 10**5000, "9" * 5000 + "x"], ids=["401", "5001", "text"])
+def test_a_long_value_is_cut(value: Any) -> None:
+    """
+    What is no duration is quoted in a line that somebody can read.
+    """
+    with pytest.raises(ValueError, match="is not a duration: give seconds") as refused:
+        durations.duration_seconds(value)
+
+    assert len(str(refused.value)) < 200
