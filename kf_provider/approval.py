@@ -103,12 +103,14 @@ class ApprovalRecordProvider(ResourceProvider):
         from .keyfactor.client import client_for
         from .keyfactor.models import Instance, parse_instance_id, state_digest
         from .provider import plugin_settings
+        from .waiting.verdict import Conditions
         from .waiting.verify import verify
 
         client = client_for(plugin_settings(self._config))
         instance_id = parse_instance_id(props.get("instance_id"))
         expect = props.get("expect") or {}
-        verdict = verify(client, instance_id, expect=expect, follow_restarts=bool(props.get("follow_restarts")))
+        conditions = Conditions(expect=expect, follow_restarts=bool(props.get("follow_restarts")))
+        verdict = verify(client, instance_id, conditions)
         approved = verdict.instance
         if not verdict.is_approved or not isinstance(approved, Instance):
             is_secret = props.get("is_secret") is True

@@ -28,6 +28,7 @@ from .keyfactor.settings import Settings
 from .keyfactor.values import expectable
 from .provider import Provider, invalid, is_mocked, own_provider, resolve_server, resolve_settings
 from .results import Evidence
+from .waiting.verdict import Conditions
 from .waiting.watcher import watcher_for
 
 TYPE: Final = "keyfactor:index:WorkflowApproval"
@@ -269,9 +270,8 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         timeout = self._timeout if may_wait and not is_preview else 0.0
         waiting = watcher_for(settings).wait(
             decision["instance_id"],
+            Conditions(expect=decision["expect"], follow_restarts=self._follow_restarts),
             timeout=timeout,
-            expect=decision["expect"],
-            follow_restarts=self._follow_restarts,
             may_be_new=timeout > 0 and bool(await self._id_output.resources()),
             request_timeout=min(settings.request_timeout, PREVIEW_TIMEOUT_SECONDS) if is_preview else None,
             report=self._report,

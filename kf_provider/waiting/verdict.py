@@ -7,7 +7,7 @@ The gate in the program and the provider that verifies it judge by this file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -44,6 +44,19 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"  # no answer, or no usable one, for too long
     FORBIDDEN = "forbidden"
     SETTINGS = "settings"  # nothing was sent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """
+    What makes an instance the approval that is wanted: handed on whole by the gate and its record, and judged here.
+
+    `expect` maps dotted paths to the values that a Complete instance must have. `follow_restarts` lets the one
+    successor of an instance that was restarted take its place.
+    """
+
+    expect: Mapping[str, object] = field(default_factory=dict)
+    follow_restarts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +99,12 @@ class Verdict:
         return _standing(self.instance)
 
 
-def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = None) -> Verdict:
+ANY: Final = Conditions()  # whatever is Complete
+
+
+def judge(instance: InstanceSummary, conditions: Conditions = ANY) -> Verdict:
     """
-    What the instance means for a gate that expects `expect` of it; `expect` needs the instance whole.
+    What the instance means under these conditions; what is expected needs the instance whole.
 
     Complete opens, Running and Suspended wait; every other status is a problem. No source maps the status numbers, so
     none is guessed.
@@ -99,7 +115,7 @@ def judge(instance: InstanceSummary, *, expect: Mapping[str, object] | None = No
     why = f": {message}" if (message := safe_line(instance.status_message or "")) else ""
     match instance.status:
         case Status.COMPLETE:
-            if unmet := unmet_expectation(instance, expect or {}):
+            if unmet := unmet_expectation(instance, conditions.expect):
                 return _verdict(Outcome.MISMATCH, instance, f"is Complete, but {unmet}")
             return _verdict(Outcome.APPROVED, instance, "is Complete")
         case Status.RUNNING | Status.SUSPENDED:

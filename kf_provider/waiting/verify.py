@@ -7,12 +7,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from .poller import Server
 from .threads import RequestThreads
-from .verdict import Outcome, Verdict
+from .verdict import Conditions, Outcome, Verdict
 from .watcher import Watcher
 
 PATIENCE_SECONDS: Final = 120.0
@@ -54,14 +54,7 @@ class Patience:
 _PATIENCE: Final = Patience()
 
 
-def verify(
-    server: Server,
-    instance_id: str,
-    *,
-    expect: Mapping[str, object],
-    follow_restarts: bool,
-    patience: Patience = _PATIENCE,
-) -> Verdict:
+def verify(server: Server, instance_id: str, conditions: Conditions, *, patience: Patience = _PATIENCE) -> Verdict:
     """
     The verdict of a wait of its own, by the same rules as the program's; the instance of an approved one is whole.
 
@@ -72,13 +65,7 @@ def verify(
     async def ask() -> Verdict:
         # Nothing else polls here, so nothing is gathered.
         watcher = Watcher(server, RequestThreads(), gather_seconds=0)
-        return await watcher.wait(
-            instance_id,
-            timeout=left,
-            expect=expect,
-            follow_restarts=follow_restarts,
-            first_answer_seconds=PATIENCE_SECONDS,
-        )
+        return await watcher.wait(instance_id, conditions, timeout=left, first_answer_seconds=PATIENCE_SECONDS)
 
     begun, left = time.monotonic(), patience.left()
     verdict = asyncio.run(ask())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -26,7 +26,7 @@ from ..errors import (
 from ..keyfactor.models import InstanceSummary, Status
 from .login import REFUSAL_SECONDS
 from .schedule import TICK_SECONDS, Schedule, heartbeat_interval
-from .verdict import Verdict, failure, judge, pending, progress, who_can_approve
+from .verdict import ANY, Conditions, Verdict, failure, judge, pending, progress, who_can_approve
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
@@ -44,8 +44,7 @@ class Terms:
     """
 
     timeout: float
-    expect: Mapping[str, object] | None = None
-    follow_restarts: bool = False
+    conditions: Conditions = ANY
     may_be_new: bool = False
     request_timeout: float
     outage_seconds: float
@@ -112,9 +111,9 @@ class Wait:
         self._failing_since.clear()
         self._trouble = self._retry_after = None
         self._is_locked_out = False
-        known, verdict = self.latest, judge(instance, expect=self.terms.expect)
+        known, verdict = self.latest, judge(instance, self.terms.conditions)
         if known is not None and known.status == Status.CANCELED_FOR_RESTART and verdict.is_pending:
-            return judge(known, expect=self.terms.expect)  # no instance leaves it again
+            return judge(known, self.terms.conditions)  # no instance leaves it again
         self.latest = instance
         if known is None and verdict.is_pending:
             self._notify(self._first_seen, instance)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial, wraps
@@ -25,7 +25,7 @@ from .poller import GATHER_SECONDS, Poller, Server
 from .restarts import find_successor
 from .schedule import TICK_SECONDS, Schedule
 from .threads import RequestThreads, threads_for
-from .verdict import Outcome, Verdict, failure, pending, waits_for_people
+from .verdict import ANY, Conditions, Outcome, Verdict, failure, pending, waits_for_people
 from .wait import FIRST_ANSWER_SECONDS, SHORTEST_REQUEST_TIMEOUT, Terms, Wait
 
 _Given = ParamSpec("_Given")
@@ -71,10 +71,9 @@ class Watcher:
     async def wait(
         self,
         instance_id: str,
+        conditions: Conditions = ANY,
         *,
         timeout: float,  # noqa: ASYNC109 - a deadline that yields a verdict, not a cancellation
-        expect: Mapping[str, object] | None = None,
-        follow_restarts: bool = False,
         may_be_new: bool = False,
         request_timeout: float | None = None,
         first_answer_seconds: float = FIRST_ANSWER_SECONDS,
@@ -82,7 +81,8 @@ class Watcher:
         first_seen: Callable[[InstanceSummary], None] | None = None,
     ) -> Verdict:
         """
-        Wait until the instance is approved, or cannot be any more; pending at the deadline is a verdict too.
+        Wait until the instance is approved under these conditions, or cannot be any more; pending at the deadline is a
+        verdict too.
 
         The last poll is at the deadline, not before it: an approval that arrives with it wins, and a timeout of 0 is
         one poll. `report` is called with where the wait stands, on a change and then on a heartbeat; `first_seen` with
@@ -96,8 +96,7 @@ class Watcher:
         settings = self._server.settings
         terms = Terms(
             timeout=timeout,
-            expect=expect,
-            follow_restarts=follow_restarts,
+            conditions=conditions,
             may_be_new=may_be_new,
             request_timeout=settings.request_timeout if request_timeout is None else request_timeout,
             outage_seconds=settings.outage_seconds,
@@ -122,13 +121,14 @@ class Watcher:
         poll = self._poller.poll(
             wait.instance_id,
             latest=wait.latest,
-            is_whole=bool(wait.terms.expect),
+            is_whole=bool(wait.terms.conditions.expect),
             is_last=is_last,
             timeout=timeout,
         )
         try:
             verdict = wait.answered(await self._unless_silent(poll, wait.silence_left(polled)))
-            if verdict.outcome is Outcome.RESTARTED and wait.terms.follow_restarts and wait.latest is not None:
+            is_followed = verdict.outcome is Outcome.RESTARTED and wait.terms.conditions.follow_restarts
+            if is_followed and wait.latest is not None:
                 return await self._follow(wait, wait.latest, timeout=timeout)
         except Exception as error:
             return wait.failed(

@@ -26,7 +26,7 @@ from kf_provider.keyfactor.client import Client
 from kf_provider.keyfactor.settings import Settings
 from kf_provider.sandbox import Endpoint, RequestRecord, Sandbox, Status
 from kf_provider.sandbox.wire import INVENTED_NUMBERS
-from kf_provider.waiting.verdict import Verdict
+from kf_provider.waiting.verdict import Conditions, Verdict
 from tests.virtual import VirtualLoop, new_watcher
 
 SEEDS: Final = 1000
@@ -264,7 +264,10 @@ def play(server: Sandbox, seed: int, *, has_numbers: bool) -> tuple[Plan, list[G
 
             async def wait(gate: Gate) -> None:
                 gate.verdict = await watcher.wait(
-                    gate.instance_id, timeout=gate.timeout, follow_restarts=gate.follows, report=gate.heard.append
+                    gate.instance_id,
+                    Conditions(follow_restarts=gate.follows),
+                    timeout=gate.timeout,
+                    report=gate.heard.append,
                 )
                 gate.ended, gate.journal_size = loop.time(), len(server.journal())
                 truth_of(server, gate)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from kf_provider.waiting.verdict import Verdict
+from kf_provider.waiting.verdict import Conditions, Verdict
 from kf_provider.waiting.watcher import Watcher
 from tests.virtual import VirtualLoop, new_watcher
 
@@ -64,7 +64,7 @@ def test_restart_is_followed_where_statuses_are_numbers() -> None:
 
     async def story(server: Keyfactor, watcher: Watcher) -> Verdict:
         instance_id = server.enroll()
-        wait = asyncio.ensure_future(watcher.wait(instance_id, timeout=600.0, follow_restarts=True))
+        wait = asyncio.ensure_future(watcher.wait(instance_id, Conditions(follow_restarts=True), timeout=600.0))
         await asyncio.sleep(10)
         successor = restart(server, instance_id)
         await asyncio.sleep(10)
@@ -85,7 +85,7 @@ def test_stale_answer_after_a_restart() -> None:
         instance_id = server.enroll(2)
         await asyncio.sleep(1)
         server.answer(instance_id, approved=True)
-        wait = asyncio.ensure_future(watcher.wait(instance_id, timeout=600.0, follow_restarts=True))
+        wait = asyncio.ensure_future(watcher.wait(instance_id, Conditions(follow_restarts=True), timeout=600.0))
         await asyncio.sleep(10)
         successor = restart(server, instance_id)
         server.hidden.add(successor)  # the list lags behind
@@ -133,7 +133,7 @@ def test_outage_after_a_restart() -> None:
 
     async def story(server: Keyfactor, watcher: Watcher) -> Verdict:
         instance_id = server.enroll()
-        wait = asyncio.ensure_future(watcher.wait(instance_id, timeout=600.0, follow_restarts=True))
+        wait = asyncio.ensure_future(watcher.wait(instance_id, Conditions(follow_restarts=True), timeout=600.0))
         await asyncio.sleep(10)
         successor = restart(server, instance_id)
         while not any(asked.kind == "search" for asked in server.log):  # noqa: ASYNC110 - its time is virtual

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kf_provider.errors import ForbiddenError, NotFoundError, RequestError, StatusError, UnauthorizedError
 from kf_provider.sandbox.workflow import InstanceNotFoundError, WorkflowError
-from kf_provider.waiting.verdict import Verdict
+from kf_provider.waiting.verdict import Conditions, Verdict
 from tests.virtual import VirtualLoop, new_watcher
 
 from .conftest import IS_FULL
@@ -290,7 +290,11 @@ class Model(RuleBasedStateMachine):
 
         async def run() -> None:
             wait.verdict = await self.watcher.wait(
-                instance_id, timeout=timeout, follow_restarts=follows, may_be_new=may_be_new, report=wait.heard.append
+                instance_id,
+                Conditions(follow_restarts=follows),
+                timeout=timeout,
+                may_be_new=may_be_new,
+                report=wait.heard.append,
             )
             wait.ended = self.loop.time()
 

@@ -15,7 +15,7 @@ import pytest
 from kf_provider.errors import ForbiddenError, NotFoundError
 from kf_provider.keyfactor.models import Instance, InstanceSummary
 from kf_provider.waiting.threads import RequestThreads
-from kf_provider.waiting.verdict import Verdict
+from kf_provider.waiting.verdict import Conditions, Verdict
 from kf_provider.waiting.watcher import Watcher
 from tests.virtual import Fleet, ScriptedServer, VirtualLoop, instance, new_watcher
 
@@ -59,8 +59,9 @@ def test_what_is_expected_is_read() -> None:
 
     async def run() -> list[Verdict]:
         watcher = new_watcher(fleet)
-        expects: list[Any] = [None, None, None, {"title": "enrolls"}, {"current_state_data.Subject": "CN=web"}, None]
-        waits = (watcher.wait(id_, timeout=9.0, expect=expect) for id_, expect in zip(fleet.ids, expects, strict=True))
+        expects: list[Any] = [{}, {}, {}, {"title": "enrolls"}, {"current_state_data.Subject": "CN=web"}, {}]
+        conditions = [Conditions(expect=expect) for expect in expects]
+        waits = (watcher.wait(id_, one, timeout=9.0) for id_, one in zip(fleet.ids, conditions, strict=True))
         return await asyncio.gather(*waits)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:

@@ -11,8 +11,10 @@ import pytest
 from kf_provider.errors import RestartError
 from kf_provider.keyfactor.models import InstanceSummary
 from kf_provider.waiting.restarts import find_successor, successor
+from kf_provider.waiting.verdict import Conditions
 from tests.virtual import ID, Script, ScriptedServer, instance, wait
 
+FOLLOWS = Conditions(follow_restarts=True)
 DEFINITION = "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
 
@@ -104,7 +106,7 @@ def test_follow_restarts() -> None:
     server = ScriptedServer(lambda _: instance("Running"), rows)
     server.script = restarted(server)
 
-    verdict = wait(server, follow_restarts=True)
+    verdict = wait(server, conditions=FOLLOWS)
 
     assert verdict.is_approved
     assert verdict.instance is not None
@@ -117,7 +119,7 @@ def test_follow_restarts_none_yet() -> None:
     """
     server = ScriptedServer(lambda _: instance("CanceledForRestart"))
 
-    assert wait(server, follow_restarts=True, timeout=100.0).is_pending
+    assert wait(server, conditions=FOLLOWS, timeout=100.0).is_pending
 
 
 def test_follow_restarts_two_candidates() -> None:
@@ -127,7 +129,7 @@ def test_follow_restarts_two_candidates() -> None:
     rows = [row(2, start=11), row(3, start=12)]
     server = ScriptedServer(lambda _: instance("CanceledForRestart", minute=10), rows)
 
-    problem = wait(server, follow_restarts=True).problem
+    problem = wait(server, conditions=FOLLOWS).problem
 
     assert problem is not None
     assert f"{NEW_ID}, {row(3).instance_id}" in problem
@@ -146,7 +148,7 @@ def test_follow_restarts_of_restarts() -> None:
         else instance("Complete")
     )
 
-    verdict = wait(server, follow_restarts=True)
+    verdict = wait(server, conditions=FOLLOWS)
 
     assert verdict.is_approved
     assert [ID, NEW_ID, row(3).instance_id] == [id_ for _, id_ in server.asked]

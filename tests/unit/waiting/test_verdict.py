@@ -21,7 +21,7 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 from kf_provider.keyfactor.models import Instance, Status
-from kf_provider.waiting.verdict import Outcome, failure, judge, progress, who_can_approve
+from kf_provider.waiting.verdict import Conditions, Outcome, failure, judge, progress, who_can_approve
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
@@ -171,7 +171,7 @@ def test_outcome_of_a_mismatch() -> None:
     """
     Complete, but not what is expected, is an outcome of its own.
     """
-    verdict = judge(instance(Status="Complete", Title="this"), expect={"title": "that"})
+    verdict = judge(instance(Status="Complete", Title="this"), Conditions(expect={"title": "that"}))
 
     assert verdict.outcome is Outcome.MISMATCH
     assert f"workflow instance {ID} is Complete, but its title is not the expected one" in verdict.text
@@ -227,7 +227,7 @@ def test_expectation_judged_when_complete() -> None:
     A pending instance may still become what is expected.
     """
 
-    assert judge(instance(Status="Suspended"), expect={"title": "another"}).is_pending
+    assert judge(instance(Status="Suspended"), Conditions(expect={"title": "another"})).is_pending
 
 
 ORDERS = "::error::x\n\x1b[31m##vso[y]<{%z%}>\u202e"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from kf_provider.errors import NotFoundError, UnavailableError
 from kf_provider.keyfactor.models import Instance, InstanceSummary
-from kf_provider.waiting.verdict import Outcome, failure, judge, pending
+from kf_provider.waiting.verdict import ANY, Conditions, Outcome, failure, judge, pending
 from kf_provider.waiting.verify import PATIENCE_SECONDS, Patience, verify
 from tests.virtual import ID, Script, ScriptedServer, instance
 
@@ -24,7 +24,7 @@ def test_approved() -> None:
     """
     server = server_of(lambda _: instance("Complete", CurrentStateData={"Subject": "CN=web"}))
 
-    verdict = verify(server, ID, expect={"current_state_data.Subject": "CN=web"}, follow_restarts=False)
+    verdict = verify(server, ID, Conditions(expect={"current_state_data.Subject": "CN=web"}))
 
     assert (Outcome.APPROVED, (ID,)) == (verdict.outcome, verdict.lineage)
     assert isinstance(verdict.instance, Instance)
@@ -35,9 +35,9 @@ def test_not_confirmed() -> None:
     """
     Whatever the server says ends as a verdict, and nothing is raised.
     """
-    rejected = verify(server_of(lambda _: instance("Rejected")), ID, expect={}, follow_restarts=False)
+    rejected = verify(server_of(lambda _: instance("Rejected")), ID, ANY)
     missing = NotFoundError("404", status_code=404)
-    gone = verify(server_of(lambda _: missing), ID, expect={}, follow_restarts=False)
+    gone = verify(server_of(lambda _: missing), ID, ANY)
 
     assert (Outcome.REJECTED, Outcome.NOT_FOUND) == (rejected.outcome, gone.outcome)
 
@@ -47,11 +47,11 @@ def test_pending_is_no_approval() -> None:
     An answer from before the approval is asked for again; what is pending in the end is not approved.
     """
     answers = iter([instance("Suspended"), instance("Complete", minute=1)])
-    late = verify(server_of(lambda _: next(answers)), ID, expect={}, follow_restarts=False)
+    late = verify(server_of(lambda _: next(answers)), ID, ANY)
     spent = Patience(iter([0.0, 0.0, 121.0, 121.0]).__next__)
     spent.left()
     spent.heard(pending(ID, None), begun=0.0)
-    never = verify(server_of(lambda _: instance("Suspended")), ID, expect={}, follow_restarts=False, patience=spent)
+    never = verify(server_of(lambda _: instance("Suspended")), ID, ANY, patience=spent)
 
     assert late.is_approved
     assert "is not approved yet" in never.text
@@ -66,7 +66,7 @@ def test_follows_a_restart() -> None:
     answers = iter([instance("CanceledForRestart"), row])
     server = server_of(lambda _: next(answers), rows=[row])
 
-    verdict = verify(server, ID, expect={}, follow_restarts=True)
+    verdict = verify(server, ID, Conditions(follow_restarts=True))
 
     assert (Outcome.APPROVED, (ID, new_id)) == (verdict.outcome, verdict.lineage)
 
@@ -79,7 +79,7 @@ def test_a_server_that_asks_for_patience() -> None:
     answers: Iterator[Instance | Exception] = iter([busy, busy, instance("Complete")])
     server = server_of(lambda _: next(answers))
 
-    verdict = verify(server, ID, expect={}, follow_restarts=False)
+    verdict = verify(server, ID, ANY)
 
     assert verdict.is_approved
     assert all(2.9 < pause < 6 for pause in server.pauses)

@@ -22,7 +22,7 @@ from kf_provider.errors import (
     status_meaning,
 )
 from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
-from kf_provider.waiting.verdict import Outcome
+from kf_provider.waiting.verdict import Conditions, Outcome
 from tests.virtual import ID, START, ScriptedServer, instance, unavailable, wait
 
 NEW_ID = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -123,7 +123,7 @@ def test_first_seen() -> None:
     server = ScriptedServer(script, [row])
     seen: list[Any] = []
 
-    wait(server, follow_restarts=True, first_seen=seen.append)
+    wait(server, conditions=Conditions(follow_restarts=True), first_seen=seen.append)
 
     assert [(ID, "Suspended"), (NEW_ID, "Suspended")] == [(one.instance_id, one.status) for one in seen]
     assert all(one.current_state_data == {"Subject": "CN=web"} for one in seen)

@@ -15,7 +15,7 @@ import pytest
 from kf_provider.errors import NoAnswerError
 from kf_provider.keyfactor.models import Instance
 from kf_provider.waiting.threads import RequestThreads
-from kf_provider.waiting.verdict import Outcome, Verdict
+from kf_provider.waiting.verdict import Conditions, Outcome, Verdict
 from kf_provider.waiting.watcher import Watcher
 from tests.virtual import (
     ID,
@@ -271,9 +271,10 @@ def test_unforeseen_once_ends_no_wait(error: BaseException) -> None:
         {"timeout": None},
         {"timeout": "1h"},
         {"request_timeout": "x"},
-        {"expect": 5},
-        {"expect": {"current_state_data.a": ...}},
-        {"expect": {5: "x"}},
+        {"conditions": 5},
+        {"conditions": Conditions(expect=5)},  # type: ignore[arg-type]  # what makes no sense
+        {"conditions": Conditions(expect={"current_state_data.a": ...})},
+        {"conditions": Conditions(expect={5: "x"})},  # type: ignore[dict-item]  # as above
     ],
     ids=str,
 )
