@@ -208,12 +208,14 @@ def only_ours(otherwise: Callable[[str], KeyfactorError]) -> Callable[[Callable[
             signature.bind(*args, **kwargs)
             try:
                 return function(*args, **kwargs)
-            except KeyfactorError:
-                raise
-            except Exception as error:
-                text = unforeseen(error)
-            # Not in the block, and so without a context: the frames of what went wrong may hold secrets.
-            raise otherwise(f"{function.__name__}: {text}")
+            except KeyfactorError as own:
+                error = own
+            except Exception as foreign:
+                error = otherwise(f"{function.__name__}: {unforeseen(foreign)}")
+            # Without the frames of what went wrong, their context, and what was passed: each may hold secrets.
+            del args, kwargs
+            error.__context__ = None
+            raise error.with_traceback(None)
 
         return guarded
 

@@ -20,7 +20,7 @@ _NOT_YET_VALID: Final = 9
 _OTHER_HOST: Final = frozenset({62, 63, 64})
 _UNKNOWN_CA: Final = frozenset({2, 18, 19, 20, 21, 27})
 _PLAIN: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
-_PROXY_STATUS: Final = re.compile(r"Tunnel connection failed: (\d{3}) ?(.*)", re.DOTALL)
+_PROXY_STATUS: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def certificate_advice(error: ssl.SSLCertVerificationError, server: str, *, is_token: bool) -> str:
@@ -66,7 +66,7 @@ def proxy_advice(causes: Iterable[BaseException], server: str) -> tuple[str, boo
         system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
         why = f" ({safe_line(system.strerror or '')})" if system else ""
         return f"{proxy} does not let us through{why}", True
-    status = safe_line(f"{refused[1]} {refused[2]}", longest=80)
+    status = refused[1]  # its reason is free text, in which some proxies show what they were sent
     match refused[1]:
         case "407":
             return f"{proxy} wants a login ({status}); give it in HTTPS_PROXY, as http://user:password@host:port", False

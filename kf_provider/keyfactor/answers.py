@@ -18,6 +18,9 @@ from .values import LARGEST_EXACT
 
 _LONGEST_EXACT: Final = len(str(-LARGEST_EXACT))  # characters
 DEEPEST: Final = 200  # levels of lists and objects; pydantic writes no more than 255
+# What to check where something else than the one that was meant has answered.
+THE_ADDRESS: Final = "the host name and the API path (keyfactor:apiPath)"
+THE_TOKEN_URL: Final = "the token URL (keyfactor:tokenUrl)"  # noqa: S105 - an advice
 _LONGEST_PAUSE: Final = 366 * 86_400.0  # seconds; longer is not meant
 _LONGEST_NUMBER: Final = 18  # digits of a header
 
@@ -142,7 +145,7 @@ class TooDeepError(ValueError):
     """
 
 
-def json_of(answer: Answer, server: str) -> Any:
+def json_of(answer: Answer, server: str, *, check: str = THE_ADDRESS) -> Any:
     """
     The JSON in the body. Raises UnusableAnswerError for anything else, which says what there is instead.
     """
@@ -150,10 +153,7 @@ def json_of(answer: Answer, server: str) -> Any:
     if not text:
         raise UnusableAnswerError(f"{server} answered with an empty body", is_transient=True)
     if text.startswith("<"):
-        raise UnusableAnswerError(
-            f"{server} answered with a page instead of JSON, perhaps a login page: check the host name and the API path"
-            " (keyfactor:apiPath)"
-        )
+        raise UnusableAnswerError(f"{server} answered with a page instead of JSON, perhaps a login page: check {check}")
     try:
         return parsed(text)
     except TooDeepError:

@@ -7,10 +7,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_LONGEST_HEADER: Final = 2048  # characters
 _TOKEN_ERROR: Final = re.compile(r'\b(error|error_description)\s*=\s*"((?:[^"\\]|\\.)*)"', re.ASCII | re.IGNORECASE)
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 # A scheme begins a challenge, and no `=` follows it as it follows a parameter.
 _SCHEME: Final = re.compile(r"(?:^|,)\s*([a-z][a-z0-9-]{0,30})(?=\s+[^\s,=]|\s*,|\s*$)", re.ASCII | re.IGNORECASE)
+
+
+def _cut(header: str | None) -> str:
+    return (header or "")[:_LONGEST_HEADER]  # patterns with quoted texts take the square of its length
 
 
 def refused_token(header: str | None) -> str | None:
@@ -19,7 +24,8 @@ def refused_token(header: str | None) -> str | None:
 
     Source: RFC 6750, section 3.
     """
-    if header is None or "bearer" not in header.lower():
+    header = _cut(header)
+    if "bearer" not in header.lower():
         return None
     said = {name.lower(): re.sub(r"\\(.)", r"\1", text) for name, text in _TOKEN_ERROR.findall(header)}
     return ": ".join(said[name] for name in ("error", "error_description") if said.get(name)) or None
@@ -38,4 +44,4 @@ def offered_schemes(header: str | None) -> tuple[str, ...]:
 
     Source: RFC 9110, section 11.6.1.
     """
-    return tuple(dict.fromkeys(_SCHEME.findall(_QUOTED.sub('""', header or ""))))
+    return tuple(dict.fromkeys(_SCHEME.findall(_QUOTED.sub('""', _cut(header)))))

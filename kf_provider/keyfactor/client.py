@@ -169,9 +169,14 @@ class Client:
         found: dict[str, InstanceSummary] = {}
         for _ in range(_MOST_READS):
             known = len(found)
-            is_steady = self._read_pages(ask, parameters, found, limit)
+            is_steady, total = self._read_pages(ask, parameters, found, limit)
             if is_steady or len(found) == known:
                 break
+        wanted = total or 0 if limit is None else min(total or 0, limit)
+        if filters.get("ids") is None and len(found) < wanted:
+            (warn or _warn)(
+                f"{self.settings.server} says that there are {total} such instances, and lists {len(found)}"
+            )
         return list(found.values())[:limit]
 
     @only_ours(RequestError)
@@ -245,14 +250,16 @@ class Client:
         parameters: Mapping[str, str],
         found: dict[str, InstanceSummary],
         limit: int | None,
-    ) -> bool:
+    ) -> tuple[bool, int | None]:
         """
         Put the rows of all pages into `found`, up to the limit. Whether the list lost no row meanwhile: when one goes,
-        those behind it move up, and one may move from a page that is still to come to one that was read.
+        those behind it move up, and one may move from a page that is still to come to one that was read. And how many
+        there were at first, where the server tells.
         """
         size = int(parameters["ReturnLimit"])
         seen: set[str] = set()
         number, stale_pages, last_total, is_steady = 0, 0, 0, True
+        first_total: int | None = None
         while True:
             number += 1
             rows, total = self._page(ask, {"PageReturned": str(number), **parameters})
@@ -261,14 +268,16 @@ class Client:
             found |= {row.instance_id: row for row in rows if row.instance_id not in found}
             is_steady &= total is None or total >= last_total
             last_total = total or 0
+            first_total = total if number == 1 else first_total
             # New rows that come in front push those of this page to the next: one page without a new one is no end. A
             # server that ignores paging sends the same for ever.
             stale_pages = stale_pages + 1 if len(seen) == before else 0
             is_unpaged = stale_pages > 0 and len(rows) > size
             # A server with a smaller page than asked for is not done after its first one.
-            is_complete = len(rows) < size if total is None else len(seen) >= total
+            is_full = len(rows) >= size
+            is_complete = not is_full if total is None else len(seen) == total or (len(seen) > total and not is_full)
             if not rows or is_complete or is_unpaged or stale_pages > 1 or (limit is not None and len(found) >= limit):
-                return is_steady
+                return is_steady, first_total
 
     def _page(
         self, ask: Callable[[Mapping[str, str]], Answer], parameters: Mapping[str, str]

@@ -4,6 +4,8 @@ Connections that are made within ten seconds, and within the deadline of the cal
 
 from __future__ import annotations
 
+import http
+import http.client
 import queue
 import socket
 import ssl
@@ -63,10 +65,29 @@ def connected(host: str, port: int, connect: Callable[[Address], socket.socket])
     raise OSError(f"{host} has no address")
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """
+    The answer itself: what comes before it (RFC 9110, section 15.2) is skipped, and not only a 100.
+
+    Taken for the answer, a 103 would leave the true one on the connection, for the next request to believe.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # http.client's own name
+            if status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                raise http.client.BadStatusLine(f"{status}")  # to a protocol that nobody asked for
+            if not 100 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
 class Connection(urllib3.connection.HTTPConnection):
     """
     One that is made within ten seconds as a whole: the look-up, every address, the proxy's answer, the handshakes.
     """
+
+    response_class = _FinalResponse
 
     def connect(self) -> None:
         try:

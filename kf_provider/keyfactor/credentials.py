@@ -51,15 +51,32 @@ class Credentials(ABC):
         return safe_line(text)
 
 
+_IN_HTML: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
+_ESCAPED_BY_NET: Final = frozenset("\"&'+<>`")  # System.Text.Json's own choice
+
+
 def _spellings(secret: str) -> tuple[str, ...]:
-    # As it is, in JSON, in a URL, in a form, and in HTML: whoever echoes a request does so in one of these.
+    # As it is, in JSON, in a URL, in a form, and in HTML, as Python, browsers and .NET write them: whoever echoes a
+    # request does so in one of these.
+    in_urls = (quote(secret), quote(secret, safe=""), quote(secret, safe="!'()*"), quote_plus(secret))
+    in_html = "".join(_IN_HTML.get(sign, sign if sign.isascii() else f"&#{ord(sign)};") for sign in secret)
+    in_json = "".join(sign if sign.isalnum() and sign.isascii() else f"\\u{ord(sign):04X}" for sign in secret)
+    mixed_json = "".join(
+        f"\\u{ord(sign):04X}" if sign in _ESCAPED_BY_NET or not sign.isascii() else sign for sign in secret
+    )
+    encoded = base64.b64encode(secret.encode(errors="replace")).decode("ascii")
     return (
         secret,
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(secret),
-        quote_plus(secret),
+        in_json,
+        mixed_json,
+        *in_urls,
+        *(re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), text) for text in in_urls),
         escape(secret),
+        in_html,
+        encoded,
+        encoded.rstrip("="),
     )
 
 

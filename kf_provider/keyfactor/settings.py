@@ -4,6 +4,8 @@ The settings: which there are, of which types, and whether they are complete.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -54,24 +56,36 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _new_number(number: object, named: Mapping[int, str]) -> int:
+    is_small = isinstance(number, int) and abs(number) < 10**9
+    digits = number.strip() if isinstance(number, str) else str(number) if is_small else ""
+    if not re.fullmatch("-?[0-9]{1,9}", digits):
+        raise ValueError("has a key that is no number of a status")
+    if int(digits) in named:
+        raise ValueError(f"names the number {digits} twice")  # and would open a gate by the word that comes last
+    return int(digits)
+
+
 def _status_names(value: object) -> object:
-    if isinstance(value, str):
-        if value.strip().startswith("{"):
-            value = json_setting(value)
-        else:
-            pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-            value = {number.strip(): word.strip() for number, _, word in pairs}
-    if isinstance(value, Mapping):
-        if not all(isinstance(word, str) and word.strip() for word in value.values()):
+    if isinstance(value, str) and value.strip().startswith("{"):
+        json_setting(value)
+        pairs = json.loads(value, object_pairs_hook=list)  # a dict would keep the last of two with one number
+    elif isinstance(value, str):
+        parts = [part.partition("=") for part in value.split(",") if part.strip()]
+        pairs = [(number, word.strip()) for number, _, word in parts]
+    elif isinstance(value, Mapping):
+        pairs = [*value.items()]
+    else:
+        return value
+    named: dict[int, str] = {}
+    for number, word in pairs:
+        if not isinstance(word, str) or not word.strip():
             raise ValueError("does not give a word for each number")
-        named = {number: canonical_status(word) for number, word in value.items()}
-        if odd := next((word for word in named.values() if word not in set(Status)), None):
-            *words, last = Status
-            raise ValueError(
-                f"has the word {odd[:60]!r}, which is none of Keyfactor's: give {', '.join(words)} or {last}"
-            )
-        return named
-    return value
+        named[_new_number(number, named)] = canonical_status(word)
+    if odd := next((word for word in named.values() if word not in set(Status)), None):
+        *words, last = Status
+        raise ValueError(f"has the word {odd[:60]!r}, which is none of Keyfactor's: give {', '.join(words)} or {last}")
+    return named
 
 
 class ServerSettings(Fields):

@@ -85,7 +85,8 @@ def translation(foreign: Exception, server: str, *, is_token: bool = False) -> R
     causes = list(_causes(foreign))
     error = _meaning(foreign, causes, server, is_token=is_token)
     for cause in reversed(causes):
-        if isinstance(cause, OSError) and not isinstance(cause, theirs.RequestException):
+        # Without a number it is no error of the system: http.client has a proxy's words in one.
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, theirs.RequestException):
             cause.__cause__ = cause.__context__ = None
             error.__cause__ = cause.with_traceback(None)
             break

@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from ..errors import NoAnswerError, RedirectError, SettingsError, UnusableAnswerError
 from ..words import safe_line
 from .addresses import is_loopback
-from .answers import Answer, Request
+from .answers import THE_ADDRESS, THE_TOKEN_URL, Answer, Request
 from .connections import Connection, TlsConnection
 from .deadline import DEADLINE
 from .settings import Settings
@@ -113,7 +113,7 @@ class Transport:
             prepared, proxies=proxies, timeout=DEADLINE.timeout(), allow_redirects=False, stream=True
         ) as response:
             if 300 <= response.status_code < 400:
-                raise _redirect(response)
+                raise _redirect(response, check=THE_TOKEN_URL if request.form is not None else THE_ADDRESS)
             return Answer(response.status_code, response.headers, _body(response))
 
 
@@ -165,7 +165,7 @@ class _Adapter(HTTPAdapter):
         """
 
 
-def _redirect(response: requests.Response) -> RedirectError:
+def _redirect(response: requests.Response, *, check: str) -> RedirectError:
     try:
         host = urlsplit(urljoin(response.url, response.headers["Location"])).hostname
     except (KeyError, ValueError):
@@ -173,7 +173,7 @@ def _redirect(response: requests.Response) -> RedirectError:
     target = safe_line(host or "") or "nowhere"
     return RedirectError(
         f"{_host(response.url)} answered with a redirect ({response.status_code}) to {target}, which is not followed;"
-        " check the host name and the API path (keyfactor:apiPath)"
+        f" check {check}"
     )
 
 

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from ...errors import NoAnswerError, StatusError, UnauthorizedError, UnusableAnswerError, status_meaning
 from ..addresses import checked_url
-from ..answers import Answer, Request, json_of
+from ..answers import THE_TOKEN_URL, Answer, Request, json_of
 from ..credentials import BEARER_TOKEN, AuthFlow, Credentials, basic
 from ..inputs import Input
 from ..sources import Setting
@@ -152,7 +152,7 @@ class ClientCredentials(Credentials):
         The token in an answer, and the seconds for which it is good.
         """
         try:
-            body = json_of(answer, self._endpoint)
+            body = json_of(answer, self._endpoint, check=THE_TOKEN_URL)
         except UnusableAnswerError:
             if answer.status_code == 200:
                 raise

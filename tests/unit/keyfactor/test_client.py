@@ -911,3 +911,25 @@ def test_forbidden_by_another(server: Loopback, body: bytes) -> None:
 
     assert isinstance(caught, ForbiddenError)
     assert "and not in Keyfactor's words: IIS, a proxy or a firewall before it" in str(caught)
+
+
+@pytest.mark.parametrize(("total", "rows_sent", "requests_sent"), [(250, 50, 3), (30, 70, 2), (0, 70, 2)])
+def test_list_of_another_length_than_it_says(
+    server: Loopback, client: Client, total: int, rows_sent: int, requests_sent: int
+) -> None:
+    """
+    A total only says that more is to come: fewer rows than it are a warning, and a full page is followed by the next.
+    """
+    everything = rows(rows_sent)
+    told: list[str] = []
+
+    def answer(request: Seen) -> Reply:
+        start = (int(request.query["PageReturned"]) - 1) * 50
+        return Reply(everything[start : start + 50], headers={"x-total-count": str(total)})
+
+    server.answers = answer
+    found = client.list_workflow_instances(warn=told.append)
+
+    assert rows_sent == len(found)
+    assert (total > rows_sent) == bool(told)
+    assert len(server.seen) <= requests_sent

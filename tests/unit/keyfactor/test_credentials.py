@@ -11,6 +11,7 @@ import pytest
 from kf_provider.errors import UnauthorizedError
 from kf_provider.keyfactor.answers import Request
 from kf_provider.keyfactor.client import Client
+from kf_provider.keyfactor.credentials import FixedHeader
 from kf_provider.keyfactor.settings import load_settings
 
 from ..loopback import ID, Loopback, Reply
@@ -43,3 +44,23 @@ def test_quoted_secret_with_blanks(server: Loopback) -> None:
     server.answers = [Reply(b"refused:\n canary  5be1\tx", 401)]
     with Client(settings) as client, pytest.raises(UnauthorizedError, match=r"401, refused: \[secret\]"):
         client.get_workflow_instance(ID)
+
+
+@pytest.mark.parametrize(
+    ("secret", "echo"),
+    [
+        ("p a/ss", "p%20a%2Fss"),
+        ("pa/ss+w=", "pa%2fss%2bw%3d"),
+        ("it's&me", "it&#39;s&amp;me"),
+        ("pässword1", "p&#228;ssword1"),
+        ("it's<me+", "it\\u0027s\\u003Cme\\u002B"),
+        ("pässword1", "p\\u00E4ssword1"),
+        ("password1", "cGFzc3dvcmQx"),
+        ("password", "cGFzc3dvcmQ"),
+    ],
+)
+def test_a_secret_is_taken_out_however_it_is_spelled(secret: str, echo: str) -> None:
+    """
+    Whoever echoes a secret spells it as URLs, HTML, JSON or Base64 do, by the rules of browsers, Python or .NET.
+    """
+    assert "you sent [secret] here" == FixedHeader("Bearer x", secret).quoted(f"you sent {echo} here")

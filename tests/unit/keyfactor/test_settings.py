@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import traceback
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -511,3 +512,46 @@ def test_profile_file_that_is_none(monkeypatch: pytest.MonkeyPatch, path: str) -
     monkeypatch.setenv("KEYFACTOR_AUTH_CONFIG_FILE", path)
 
     assert refusal(**BASIC).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ('{"1": "Rejected", "1": "Complete"}', "names the number 1 twice"),
+        ('{"1": "Rejected", " 1 ": "Complete"}', "names the number 1 twice"),
+        ("1=Rejected,1=Complete", "names the number 1 twice"),
+        ({1: "Rejected", "1": "Complete"}, "names the number 1 twice"),
+        ('{"1.0": "Complete"}', "has a key that is no number of a status"),
+        ({"1_0": "Complete"}, "has a key that is no number of a status"),
+        ({10**5000: "Complete"}, "has a key that is no number of a status"),
+        ({True: "Complete"}, "has a key that is no number of a status"),
+    ],
+    ids=["json", "blanks", "text", "mapping", "fraction", "underscore", "digits", "truth"],
+)
+def test_status_number_that_is_none_or_named_twice(names: object, says: str) -> None:
+    """
+    A number has one word: of two, the last would decide what opens a gate.
+    """
+    with pytest.raises(SettingsError, match=says):
+        load_settings(hostname="h", access_token="t", status_names=names)
+
+
+def test_no_secret_in_the_frames_of_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Tools that print the locals of frames find no secret of the environment behind a complaint about another setting.
+    """
+    monkeypatch.setenv("KEYFACTOR_HOSTNAME", "h")
+    monkeypatch.setenv("KEYFACTOR_USERNAME", "u")
+    monkeypatch.setenv("KEYFACTOR_PASSWORD", "canary-5be1")
+    monkeypatch.setenv("KEYFACTOR_GATES", "of")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    error: BaseException | None = caught.value
+    while error is not None:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        shown = [
+            repr(value) for frame in frames if frame.f_code.co_filename != __file__ for value in frame.f_locals.values()
+        ]
+        assert not [text for text in shown if "canary" in text]
+        error = error.__cause__ or error.__context__

@@ -11,6 +11,7 @@ import logging
 import socket
 import struct
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -445,3 +446,33 @@ def test_connection_is_kept(server: Loopback, client: Client) -> None:
     client.get_workflow_instance(ID)
 
     assert 1 == len(set(ports))
+
+
+@pytest.mark.parametrize("status", [102, 103, 199])
+def test_what_comes_before_an_answer(server: Loopback, client: Client, status: int) -> None:
+    """
+    An interim answer is skipped: taken for the answer, it would leave the true one for the next request to believe.
+    """
+
+    def late(handler: http.server.BaseHTTPRequestHandler) -> None:
+        body = json.dumps(INSTANCE | {"Status": "Complete"}).encode()
+        handler.wfile.write(b"HTTP/1.1 %d Wait\r\nLink: </x>\r\n\r\n" % status)
+        time.sleep(0.1)
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    server.answers = [Reply(raw=late), Reply(INSTANCE | {"Status": "Rejected"})]
+
+    assert ["Complete", "Rejected"] == [client.get_workflow_instance(ID).status for _ in range(2)]
+
+
+def test_another_protocol_is_no_answer(server: Loopback) -> None:
+    """
+    A 101 switches to a protocol that nobody asked for: the connection is not used again.
+    """
+
+    def switch(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 101 Switch\r\n\r\n")
+
+    caught = failure(server, Reply(raw=switch))
+
+    assert isinstance(caught, NoAnswerError)
