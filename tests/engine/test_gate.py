@@ -387,7 +387,8 @@ def test_does_not_wait(new_stack: NewStack, server: Sandbox, pending: str, where
     run = getattr(stack, operation)()
 
     assert run.code != 0
-    assert "and this gate does not wait; run the update again when it is approved" in run.text
+    why = "keyfactor:gates=check" if where == "setting" else "wait=False"
+    assert f"and this gate does not wait ({why}); run the update again when it is approved" in run.text
     server.approve(pending)
     assert stack.up().code == 0
 
