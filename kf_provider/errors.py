@@ -32,6 +32,7 @@ from .words import printable
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Error = TypeVar("Error", bound="KeyfactorError")
 
 
 class KeyfactorError(Exception):
@@ -212,14 +213,23 @@ def only_ours(otherwise: Callable[[str], KeyfactorError]) -> Callable[[Callable[
                 error = own
             except Exception as foreign:
                 error = otherwise(f"{function.__name__}: {unforeseen(foreign)}")
-            # Without the frames of what went wrong, their context, and what was passed: each may hold secrets.
-            del args, kwargs
-            error.__context__ = None
-            raise error.with_traceback(None)
+            del args, kwargs  # they may hold secrets, too
+            raise without_frames(error)
 
         return guarded
 
     return decorate
+
+
+def without_frames(error: Error) -> Error:
+    """
+    The error without the frames that it came through, and without what was handled there. To be raised anew, outside
+    of any `except`.
+
+    Tools that print the locals of frames, or follow the errors behind one, would find what was sent and what came.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def unforeseen(error: BaseException) -> str:

@@ -22,7 +22,6 @@ from ..errors import (
     ArgumentError,
     ForbiddenError,
     InstanceIdError,
-    KeyfactorError,
     NotFoundError,
     RequestError,
     SearchError,
@@ -44,7 +43,6 @@ from .models import (
 from .refusals import Asked, refusal
 from .search import Filters, doubt_about, query_of, shown
 from .settings import Settings
-from .translation import without_frames
 from .transport import Transport
 
 RETRIES: Final = 2
@@ -71,17 +69,13 @@ def _one_call(
     method: Callable[Concatenate[Client, _Given], _Brought],
 ) -> Callable[Concatenate[Client, _Given], _Brought]:
     """
-    The method with one deadline, its `timeout`, for all that it sends; and its errors are bare.
+    The method with one deadline, its `timeout`, for all that it sends.
     """
 
     @functools.wraps(method)
     def call(self: Client, /, *args: _Given.args, **given: _Given.kwargs) -> _Brought:
-        try:
-            with self._within(given.get("timeout")):
-                return method(self, *args, **given)
-        except KeyfactorError as failed:
-            error = failed
-        raise without_frames(error)
+        with self._within(given.get("timeout")):
+            return method(self, *args, **given)
 
     return call
 

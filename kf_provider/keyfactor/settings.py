@@ -4,7 +4,6 @@ The settings: which there are, of which types, and whether they are complete.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -18,7 +17,7 @@ from ..errors import SettingsError, only_ours
 from .addresses import base_url, checked_api_path, checked_hostname, pinned_address
 from .inputs import Input
 from .kinds import KINDS, CredentialInputs, CredentialSettings
-from .kinds.kind import Fields, Kind, json_setting, settings_in
+from .kinds.kind import Fields, Kind, settings_in
 from .models import Status, canonical_status
 from .sources import (
     API_PATH,
@@ -31,6 +30,7 @@ from .sources import (
     config_key,
     find_settings,
     is_unset,
+    json_setting,
     kind_named,
     merge_sources,
     with_profile_trouble,
@@ -68,8 +68,7 @@ def _new_number(number: object, named: Mapping[int, str]) -> int:
 
 def _status_names(value: object) -> object:
     if isinstance(value, str) and value.strip().startswith("{"):
-        json_setting(value)
-        pairs = json.loads(value, object_pairs_hook=list)  # a dict would keep the last of two with one number
+        pairs = json_setting(value, of_object=list)  # a dict would keep the last of two with one number
     elif isinstance(value, str):
         parts = [part.partition("=") for part in value.split(",") if part.strip()]
         pairs = [(number, word.strip()) for number, _, word in parts]

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from ..errors import SettingsError, only_ours
 from ..words import safe_line
@@ -189,16 +189,27 @@ def listed(value: object) -> list[str]:
     """
     The parts of a list, or of a text with commas or spaces between them, or of JSON. Raises ValueError.
     """
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ValueError("is not JSON") from None
-    if isinstance(value, str):
-        return re.findall(r"[^,\s]+", value)
-    if not isinstance(value, Sequence) or not all(isinstance(part, str) for part in value):
+    parts = parts_of(value) if isinstance(value, str) else value
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
         raise ValueError("is not a list of texts")
-    return list(value)
+    return list(parts)
+
+
+def parts_of(text: str) -> Any:
+    """
+    What a text with commas or spaces between its parts holds, or one that is a JSON list. Raises ValueError.
+    """
+    return json_setting(text) if text.strip().startswith("[") else re.findall(r"[^,\s]+", text)
+
+
+def json_setting(text: str, *, of_object: Callable[[list[tuple[str, Any]]], object] = dict) -> Any:
+    """
+    A setting that is written as JSON, each of its objects made by `of_object`. Raises ValueError, as validators do.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=of_object)
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON") from None
 
 
 def _checked(field: str, setting: Setting, check: Callable[[str], str], value: object) -> str:

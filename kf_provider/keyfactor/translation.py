@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import urllib3
 from requests import exceptions as theirs
 
-from ..errors import KeyfactorError, NoAnswerError, RequestError, UnusableAnswerError
+from ..errors import KeyfactorError, NoAnswerError, RequestError, UnusableAnswerError, without_frames
 from ..words import safe_line
 from .advice import certificate_advice, is_plain_http, proxy_advice
 from .deadline import DEADLINE
@@ -21,7 +21,6 @@ from .deadline import DEADLINE
 LONGEST_CONNECT: Final = 10.0  # seconds, with all that it takes until a request can be sent
 
 Result = TypeVar("Result")
-Error = TypeVar("Error", bound=KeyfactorError)
 
 
 def translated(send: Callable[[], Result], server: str, *, is_token: bool = False) -> Result:
@@ -35,17 +34,6 @@ def translated(send: Callable[[], Result], server: str, *, is_token: bool = Fals
     except Exception as foreign:
         error = translation(foreign, server, is_token=is_token)
     raise without_frames(error)
-
-
-def without_frames(error: Error) -> Error:
-    """
-    The error without the frames that it came through, and without what was handled there. To be raised anew, outside
-    of any `except`.
-
-    Tools that print the locals of frames, or follow the errors behind one, would find what was sent and what came.
-    """
-    error.__context__ = None
-    return error.with_traceback(None)
 
 
 # The first that fits: foreign classes, ours, whether it may pass, what to say.

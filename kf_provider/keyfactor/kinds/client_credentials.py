@@ -8,7 +8,6 @@ since 2017), and Authlib drops the audience on renewal (its issue 783).
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -23,17 +22,15 @@ from ..addresses import checked_url
 from ..answers import THE_TOKEN_URL, Answer, Request, json_of
 from ..credentials import BEARER_TOKEN, AuthFlow, Credentials, basic
 from ..inputs import Input
-from ..sources import Setting
-from .kind import Fields, Kind, json_setting, unwrapped
+from ..sources import Setting, parts_of
+from .kind import Fields, Kind, unwrapped
 
 _LONGEST_MARGIN: Final = 60.0  # seconds
 _THE_URL: Final = "the token URL (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
 
 
 def _scopes(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return json_setting(value) if value.strip().startswith("[") else re.findall(r"[^,\s]+", value)
+    return parts_of(value) if isinstance(value, str) else value
 
 
 class ClientCredentialsSettings(Fields):

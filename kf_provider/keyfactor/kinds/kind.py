@@ -4,7 +4,6 @@ What makes a kind of credentials: its settings, and one record of what is to be 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -45,16 +44,6 @@ def unwrapped(secret: SecretStr | None) -> str:
     The secret itself. Called by kinds of credentials alone.
     """
     return secret.get_secret_value() if secret is not None else ""
-
-
-def json_setting(text: str) -> object:
-    """
-    A setting that is written as JSON. Raises ValueError, as validators do.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("is not JSON") from None
 
 
 Given_contra = TypeVar("Given_contra", bound=Fields, contravariant=True)

@@ -14,7 +14,7 @@ import pytest
 from kf_provider.errors import SettingsError
 from kf_provider.keyfactor.kinds import KINDS
 from kf_provider.keyfactor.settings import CONFIG_KEYS, load_settings
-from kf_provider.keyfactor.sources import config_key, merge_sources, server_address
+from kf_provider.keyfactor.sources import config_key, former_servers, merge_sources, server_address
 
 from .given import BASIC, profile_file
 
@@ -182,6 +182,21 @@ def test_server_address_without_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert "https://kf.example.com/KeyfactorAPI set()\n" == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("[1", "is not JSON"), ("[" * 200_000 + "]" * 200_000, "is not JSON"), ("[1]", "is not a list of texts")],
+    ids=["cut", "deep", "numbers"],
+)
+def test_former_servers_without_sense(given: str, says: str) -> None:
+    """
+    A list that cannot be read is one line that says how the setting is given.
+    """
+    with pytest.raises(SettingsError) as caught:
+        former_servers({"formerServers": given})
+
+    assert str(caught.value) == f"former_servers (keyfactor:formerServers or KEYFACTOR_FORMER_SERVERS) {says}"
 
 
 def test_config_keys() -> None:
