@@ -60,10 +60,8 @@ def _spellings(secret: str) -> tuple[str, ...]:
     # request does so in one of these.
     in_urls = (quote(secret), quote(secret, safe=""), quote(secret, safe="!'()*"), quote_plus(secret))
     in_html = "".join(_IN_HTML.get(sign, sign if sign.isascii() else f"&#{ord(sign)};") for sign in secret)
-    in_json = "".join(sign if sign.isalnum() and sign.isascii() else f"\\u{ord(sign):04X}" for sign in secret)
-    mixed_json = "".join(
-        f"\\u{ord(sign):04X}" if sign in _ESCAPED_BY_NET or not sign.isascii() else sign for sign in secret
-    )
+    in_json = _escaped(secret, lambda sign: not (sign.isalnum() and sign.isascii()))
+    mixed_json = _escaped(secret, lambda sign: sign in _ESCAPED_BY_NET or not sign.isascii())
     encoded = base64.b64encode(secret.encode(errors="replace")).decode("ascii")
     return (
         secret,
@@ -78,6 +76,14 @@ def _spellings(secret: str) -> tuple[str, ...]:
         encoded,
         encoded.rstrip("="),
     )
+
+
+def _escaped(secret: str, is_escaped: Callable[[str], bool]) -> str:
+    # In upper case, and as two escapes for a sign beyond the first 65,536 (RFC 8259, section 7).
+    def units(sign: str) -> str:
+        return re.sub("(....)", r"\\u\1", sign.encode("utf-16-be", "surrogatepass").hex().upper())
+
+    return "".join(units(sign) if is_escaped(sign) else sign for sign in secret)
 
 
 class FixedHeader(Credentials):

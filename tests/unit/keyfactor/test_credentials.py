@@ -55,6 +55,7 @@ def test_quoted_secret_with_blanks(server: Loopback) -> None:
         ("pässword1", "p&#228;ssword1"),
         ("it's<me+", "it\\u0027s\\u003Cme\\u002B"),
         ("pässword1", "p\\u00E4ssword1"),
+        ("pass\U0001f511word", "pass\\uD83D\\uDD11word"),
         ("password1", "cGFzc3dvcmQx"),
         ("password", "cGFzc3dvcmQ"),
     ],
