@@ -26,10 +26,9 @@ def safe_line(text: str, *, longest: int = LONGEST) -> str:
     no terminal and no command line finds an order. Outputs are data, and never pass here.
     """
     line = " ".join(_UNSEEN.sub(" ", printable(text[: 50 * longest])).split())
-    line = _ORDERS.sub(r"\g<0> ", line)
-    if len(line) > longest:
-        line = f"{line[: longest - 1].rstrip()}…"
-    return line.strip(": ")  # a colon of ours may stand before it, or follow
+    line = line.strip(": ")  # a colon of ours may stand before it, or follow
+    line = _ORDERS.sub(r"\g<0> ", line)  # after the colons, which may have stood before one
+    return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
 
 
 def printable(text: str, *, keep: str = "") -> str:

@@ -37,6 +37,7 @@ PIECES = st.sampled_from(
         ("<{%fg 1%}>red", "< {%fg 1%}>red"),
         ("section_start:1:x", "section_ start:1:x"),
         ("--- group", "- -- group"),
+        (": --- group", "- -- group"),
         ("\u202egnp.exe", "gnp.exe"),
         ("a\ufe0fb\u3164c", "a b c"),
         ("\udce9", ""),
