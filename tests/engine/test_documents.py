@@ -1,5 +1,5 @@
 """
-Every block of the README, the examples and the demo, run.
+Every block of the README and of the pages in `docs/`, the examples and the demo, run.
 """
 
 from __future__ import annotations
@@ -17,9 +17,22 @@ from kf_provider.sandbox import Sandbox
 
 from .stack import ROOT, NewStack
 
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-PROGRAMS = [code for language, code in BLOCKS if language == "python"]
-COMMANDS = [code for language, code in BLOCKS if language == "sh"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The blocks of a page that are written in this language, in their order; `text` is what a program shows."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def programs(pattern: str) -> list[object]:
+    """The blocks in Python of all pages in which this is found, each with a name."""
+    return [
+        pytest.param(code, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, code in enumerate(blocks(page, "python"), 1)
+        if re.search(pattern, code)
+    ]
 
 
 @pytest.fixture
@@ -29,10 +42,10 @@ def approved(server: Sandbox) -> str:
     return str(id_)
 
 
-@pytest.mark.parametrize("program", [code for code in PROGRAMS if "import pulumi" in code])
-def test_readme_program(new_stack: NewStack, server: Sandbox, approved: str, program: str) -> None:
+@pytest.mark.parametrize("program", programs("import pulumi"))
+def test_program(new_stack: NewStack, server: Sandbox, approved: str, program: str) -> None:
     """
-    Each Pulumi program of the README does a preview, an update, and a second one without a change.
+    Each Pulumi program of a page does a preview, an update, and a second one without a change.
     """
     stack = new_stack("", server.environment())
     (stack.folder / "__main__.py").write_text(program)
@@ -49,10 +62,10 @@ def test_readme_program(new_stack: NewStack, server: Sandbox, approved: str, pro
         assert run.code == 0, run
 
 
-@pytest.mark.parametrize("script", [code for code in PROGRAMS if not re.search("import pulumi|def test_", code)])
-def test_readme_script(server: Sandbox, script: str) -> None:
+@pytest.mark.parametrize("script", programs(r"\A(?!(?s:.*)(import pulumi|def test_))"))
+def test_script(server: Sandbox, script: str) -> None:
     """
-    Each script of the README runs as it stands.
+    Each script of a page runs as it stands.
     """
     server.start_enrollment(subject="CN=web.example.com")
 
@@ -68,10 +81,10 @@ def test_readme_script(server: Sandbox, script: str) -> None:
     assert done.stdout.strip()
 
 
-@pytest.mark.parametrize("test", [code for code in PROGRAMS if "def test_" in code])
-def test_readme_test(tmp_path: Path, test: str) -> None:
+@pytest.mark.parametrize("test", programs("def test_"))
+def test_test(tmp_path: Path, test: str) -> None:
     """
-    Each test of the README passes, where kf-provider is installed and nothing else is set up.
+    Each test of a page passes, where kf-provider is installed and nothing else is set up.
     """
     (tmp_path / "test_block.py").write_text(test)
 
@@ -86,7 +99,7 @@ def test_readme_commands(new_stack: NewStack, tmp_path: Path) -> None:
     """
     The README's shell lines: make's targets are there, the configuration can be set, the sandbox starts and obeys curl.
     """
-    make, pip, config, start, drive = COMMANDS
+    make, pip, config, start, drive = blocks(ROOT / "README.md", "sh")
     for target in re.findall(r"^make (\w+)", make, re.MULTILINE):
         subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
     assert pip.startswith("pip install . ")
@@ -116,6 +129,29 @@ def test_readme_commands(new_stack: NewStack, tmp_path: Path) -> None:
         ["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES[1:] if blocks(page, "sh")])
+def test_commands(new_stack: NewStack, server: Sandbox, approved: str, page: Path) -> None:
+    """
+    The shell blocks of a page of `docs/` run in their order, as one script in the folder of a stack `test`.
+
+    They find the sandbox in `KEYFACTOR_*` and `$SANDBOX`, and an approved instance in `$INSTANCE_ID`.
+    """
+    stack = new_stack("", {**server.environment(), "SANDBOX": server.url, "INSTANCE_ID": approved})
+    path = os.pathsep.join([str(Path(sys.executable).parent), stack.environment["PATH"]])
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(["pulumi stack select test", *blocks(page, "sh")])],
+        cwd=stack.folder,
+        env={**stack.environment, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_readme_settings() -> None:
