@@ -63,6 +63,17 @@ class Answer:
         """
         return retry_after_seconds(self.headers.get("Retry-After"))
 
+    @property
+    def date(self) -> datetime | None:
+        """
+        When the server says that it has answered, in UTC; None without a usable `Date` (RFC 9110, section 6.6.1).
+        """
+        try:
+            when = parsedate_to_datetime(self.headers.get("Date") or "")
+            return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+        except Exception:  # as below: the library raises what it likes
+            return None
+
 
 def retry_after_seconds(header: str | None, *, now: datetime | None = None) -> float | None:
     """

@@ -12,6 +12,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from functools import partial
 from typing import Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack
 from urllib.parse import quote, urlencode
@@ -122,7 +123,7 @@ class Client:
         wanted = parse_instance_id(instance_id)
         what = f"workflow instance {wanted}"
         answer = self._get(f"{_INSTANCES}/{wanted}", what=what, timeout=timeout, retries=retries)
-        instance = self._parsed(Instance, json_of(answer, self.settings.server), what)
+        instance = self._parsed(Instance, json_of(answer, self.settings.server), what, answered_at=answer.date)
         if instance.instance_id != wanted:
             raise UnusableAnswerError(
                 f"{self.settings.server} answered with workflow instance {instance.instance_id} when asked for {wanted}"
@@ -290,7 +291,7 @@ class Client:
         if not isinstance(rows, list):
             raise UnusableAnswerError(f"{self.settings.server} answered with something other than {_THE_LIST}")
         total = whole_number(answer.headers.get("x-total-count"))
-        return [self._parsed(InstanceSummary, row, _THE_LIST) for row in rows], total
+        return [self._parsed(InstanceSummary, row, _THE_LIST, answered_at=answer.date) for row in rows], total
 
     def _get(
         self,
@@ -322,9 +323,10 @@ class Client:
             raise ArgumentError(f"timeout: a number of seconds, not an object of type {type(timeout).__name__}")
         return self._transport.within(timeout)
 
-    def _parsed(self, model: type[_Model], value: object, what: str) -> _Model:
+    def _parsed(self, model: type[_Model], value: object, what: str, *, answered_at: datetime | None = None) -> _Model:
+        context = {"status_names": self.settings.status_names, "answered_at": answered_at}
         try:
-            return model.model_validate(value, context={"status_names": self.settings.status_names})
+            return model.model_validate(value, context=context)
         except ValidationError as invalid:
             # Without the cause: pydantic's text is about our classes. Places only, the values may be secret.
             places = ", ".join(sorted({_place(error["loc"]) or "all of it" for error in invalid.errors()}))

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeGuard
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 
 from ..errors import InstanceIdError, only_ours
 from ..words import safe_line
@@ -103,6 +103,13 @@ def moment(date: str | None) -> datetime | None:
     return None if date is None else datetime.fromisoformat(date)
 
 
+def utc_text(when: datetime) -> str:
+    """
+    A time as this package writes it: ISO 8601 in UTC, with `Z` at the end.
+    """
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def state_digest(current_state_data: Mapping[str, Any]) -> str:
     """
     SHA-256, in hex, over canonical JSON: keys sorted, no whitespace, UTF-8.
@@ -165,7 +172,7 @@ def _timestamp(value: object) -> object:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return moment.isoformat().replace("+00:00", "Z")
+    return utc_text(moment)
 
 
 def _listed(value: object) -> object:
@@ -242,9 +249,11 @@ class InstanceSummary(_Answer):
 
     `status` is one of `Status`, another word, or a number in text where the server sends numbers and nothing names it:
     validate with the context `{"status_names": {1: "Suspended"}}`. Dates are ISO 8601 in UTC, with `Z` at the end.
+    `{"answered_at": ...}` in the context is when the server says that it has answered.
     """
 
     wire_names = {"instance_id": "id"}
+    _answered_at: datetime | None = PrivateAttr(default=None)  # no field: it is no part of the instance
 
     instance_id: _Guid
     status: Annotated[str | None, BeforeValidator(_status)] = None
@@ -257,6 +266,22 @@ class InstanceSummary(_Answer):
     start_date: _Timestamp = None
     last_modified: _Timestamp = None
     definition: Annotated[InstanceDefinition, BeforeValidator(_single)] = InstanceDefinition()
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._answered_at = (context or {}).get("answered_at")
+
+    def __eq__(self, other: object) -> bool:
+        # By the fields alone: the same instance is the same a minute later.
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as a model with maps in it has none
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """
+        When the answer was given, by the server's clock; None where it did not tell.
+        """
+        return self._answered_at
 
     def outputs(self) -> dict[str, Any]:
         """

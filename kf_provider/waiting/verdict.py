@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from ..durations import spoken
 from ..errors import (
     ForbiddenError,
     InstanceIdError,
@@ -21,11 +23,12 @@ from ..errors import (
     UnauthorizedError,
 )
 from ..keyfactor.matching import unmet_expectation
-from ..keyfactor.models import Instance, InstanceSignal, InstanceSummary, Status
+from ..keyfactor.models import Instance, InstanceSignal, InstanceSummary, Status, moment, utc_text
 from ..words import LONGEST, safe_line
 
 _LONGEST_STEP: Final = 40  # characters of its name in a row
 _LONGEST_ROLE: Final = 30  # the same
+_AHEAD: Final = timedelta(minutes=5)  # clocks differ; what is dated further in the future has a wrong date
 
 
 class Outcome(StrEnum):
@@ -39,6 +42,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     RESTARTED = "restarted"  # CanceledForRestart, and no one successor to go on with
     MISMATCH = "mismatch"  # Complete, but not what is expected
+    EXPIRED = "expired"  # Complete, but longer ago than max_age
     UNKNOWN = "unknown"  # a status that nothing explains
     NOT_FOUND = "not_found"
     UNREACHABLE = "unreachable"  # no answer, or no usable one, for too long
@@ -52,11 +56,12 @@ class Conditions:
     What makes an instance the approval that is wanted: handed on whole by the gate and its record, and judged here.
 
     `expect` maps dotted paths to the values that a Complete instance must have. `follow_restarts` lets the one
-    successor of an instance that was restarted take its place.
+    successor of an instance that was restarted take its place. `max_age` is how many seconds ago it may be Complete.
     """
 
     expect: Mapping[str, object] = field(default_factory=dict)
     follow_restarts: bool = False
+    max_age: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +122,8 @@ def judge(instance: InstanceSummary, conditions: Conditions = ANY) -> Verdict:
         case Status.COMPLETE:
             if unmet := unmet_expectation(instance, conditions.expect):
                 return _verdict(Outcome.MISMATCH, instance, f"is Complete, but {unmet}")
+            if expired := expiry(instance.last_modified, conditions.max_age, now=instance.answered_at):
+                return _verdict(Outcome.EXPIRED, instance, expired)
             return _verdict(Outcome.APPROVED, instance, "is Complete")
         case Status.RUNNING | Status.SUSPENDED:
             return pending(instance.instance_id, instance)
@@ -159,6 +166,60 @@ def judge(instance: InstanceSummary, conditions: Conditions = ANY) -> Verdict:
                 f"has the status {safe_line(word, longest=60)!r}, which is none of Keyfactor's; "
                 "look at the instance in Keyfactor Command",
             )
+
+
+def expiry(last_modified: str | None, max_age: float | None, *, now: datetime | None = None) -> str | None:
+    """
+    Why an approval of this date, in ISO 8601, is no longer valid after `max_age` seconds; None while it is.
+
+    `now` is the server's, else this machine's clock. An approval without a usable date is not valid, nor is one that is
+    dated more than five minutes ahead: its age cannot be told. The text goes on from "workflow instance ID".
+    """
+    if max_age is None:
+        return None
+    now = datetime.now(UTC) if now is None else now
+    approved, limit = _moment(last_modified), spoken(max_age)
+    if approved is None:
+        return f"is Complete, but without a date, and an approval may be no older than {limit} (max_age); {_GO_ON}"
+    age = now - approved
+    if age < -_AHEAD:
+        return (
+            f"is Complete since {utc_text(approved)}, which is {spoken(-age.total_seconds())} in the future, and an"
+            f" approval may be no older than {limit} (max_age); compare the clocks, or {_GO_ON}"
+        )
+    if age.total_seconds() <= max_age:
+        return None
+    return (
+        f"is Complete since {utc_text(approved)}, {spoken(age.total_seconds())} ago, and may be no older than {limit}"
+        f" (max_age); {_GO_ON}"
+    )
+
+
+_GO_ON: Final = (
+    "start a new request and pass its id, or let find_workflow_instance take the newest one that is approved"
+)
+
+
+def expires_at(last_modified: str | None, max_age: float | None) -> str | None:
+    """
+    Until when an approval of this date is valid, in ISO 8601; None without a limit or a date.
+    """
+    approved = _moment(last_modified)
+    if approved is None or max_age is None:
+        return None
+    try:
+        return utc_text(approved + timedelta(seconds=max_age))
+    except OverflowError:  # thousands of years
+        return None
+
+
+def _moment(date: str | None) -> datetime | None:
+    # A state file may hold anything.
+    try:
+        when = moment(date)
+    except (TypeError, ValueError):
+        return None
+    return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when
 
 
 def pending(instance_id: str, instance: InstanceSummary | None) -> Verdict:

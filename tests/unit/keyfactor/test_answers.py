@@ -50,6 +50,25 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert seconds == retry_after_seconds(header, now=NOW)
 
 
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        ("Tue, 24 Nov 2026 12:00:00 GMT", NOW),
+        ("Tue, 24 Nov 2026 14:00:00 +0200", NOW),
+        ("Tue, 24 Nov 2026 12:00:00 -0000", NOW),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        ("Tue, 24 Nov 2026 12:01:30 +99999999999999999999", None),
+    ],
+)
+def test_date(header: str | None, date: datetime | None) -> None:
+    """
+    When the server has answered is what its `Date` says, if anything.
+    """
+    assert date == Answer(200, {} if header is None else {"Date": header}, b"").date
+
+
 @given(st.text() | st.text(alphabet="0123456789:+-, GMTueNov", max_size=60))
 def test_retry_after_anything(header: str) -> None:
     """

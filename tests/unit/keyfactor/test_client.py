@@ -10,6 +10,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -67,6 +68,25 @@ def test_get(server: Loopback, client: Client) -> None:
     assert "1" == request.headers["x-keyfactor-api-version"]
     assert "application/json" == request.headers["accept"]
     assert request.headers["user-agent"].startswith("kf-provider/")
+
+
+def test_get_tells_when_it_was_answered(server: Loopback, client: Client) -> None:
+    """
+    An instance and a row know when the server gave them, by its `Date`, so that an age needs no clock of ours; two of
+    different answers are equal.
+    """
+    dated = {"Date": "Tue, 24 Nov 2026 12:00:00 GMT"}
+    server.answers = [Reply(INSTANCE, headers=dated), Reply([INSTANCE], headers=dated), Reply(INSTANCE)]
+    first = client.get_workflow_instance(ID)
+    (row,) = client.list_workflow_instances()
+    later = client.get_workflow_instance(ID)
+    noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+    assert (noon, noon) == (first.answered_at, row.answered_at)
+    assert later.answered_at != noon
+    assert first == later
+    assert first != row
+    assert "answered_at" not in first.outputs()
 
 
 def test_get_path(server: Loopback) -> None:

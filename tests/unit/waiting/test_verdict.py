@@ -4,9 +4,12 @@ What an instance means for a gate.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kf_provider.errors import (
     ForbiddenError,
@@ -21,7 +24,16 @@ from kf_provider.errors import (
     UnusableAnswerError,
 )
 from kf_provider.keyfactor.models import Instance, Status
-from kf_provider.waiting.verdict import Conditions, Outcome, failure, judge, progress, who_can_approve
+from kf_provider.waiting.verdict import (
+    Conditions,
+    Outcome,
+    expires_at,
+    expiry,
+    failure,
+    judge,
+    progress,
+    who_can_approve,
+)
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
@@ -228,6 +240,110 @@ def test_expectation_judged_when_complete() -> None:
     """
 
     assert judge(instance(Status="Suspended"), Conditions(expect={"title": "another"})).is_pending
+
+
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("last_modified", "text"),
+    [
+        ("2026-10-28T12:00:00Z", None),
+        ("2026-10-27T12:00:00Z", None),  # to the second
+        (
+            "2026-10-27T11:59:59Z",
+            (
+                "is Complete since 2026-10-27T11:59:59Z, 30 d ago, and may be no older than 30 d (max_age); "
+                "start a new request and pass its id, or let find_workflow_instance take the newest one that is "
+                "approved"
+            ),
+        ),
+        ("2026-10-27T12:00:00", None),  # in UTC when it has no zone
+        ("2026-11-26T14:00:00+02:00", None),
+        ("2026-11-26T12:05:00Z", None),  # clocks differ
+        ("2026-11-26T12:06:00Z", "is Complete since 2026-11-26T12:06:00Z, which is 6 min in the future"),
+        (None, "is Complete, but without a date, and an approval may be no older than 30 d (max_age)"),
+        ("yesterday", "is Complete, but without a date"),
+        ("", "is Complete, but without a date"),
+    ],
+)
+def test_expiry(last_modified: str | None, text: str | None) -> None:
+    """
+    An approval is valid for its longest age, and an age that cannot be told is too old.
+    """
+    found = expiry(last_modified, 30 * DAY, now=NOW)
+
+    assert text == found if text is None else found is not None and found.startswith(text)
+
+
+@pytest.mark.parametrize("last_modified", [None, "1999-01-01T00:00:00Z", "9999-01-01T00:00:00Z"])
+def test_expiry_without_a_limit(last_modified: str | None) -> None:
+    """
+    Without max_age an approval is valid for ever, whatever its date.
+    """
+    assert expiry(last_modified, None, now=NOW) is None
+
+
+def test_expiry_by_this_machine() -> None:
+    """
+    Where the server told no time, this machine's clock counts.
+    """
+    now = datetime.now(UTC)
+
+    assert expiry((now - timedelta(seconds=50)).isoformat(), 60.0) is None
+    assert expiry((now - timedelta(seconds=70)).isoformat(), 60.0) is not None
+
+
+@given(st.text() | st.datetimes().map(str), st.floats(min_value=1e-9, allow_nan=False, allow_infinity=False))
+def test_expiry_of_anything(last_modified: str, max_age: float) -> None:
+    """
+    Whatever a state file holds as the date, and however long the limit is, there is an answer.
+    """
+    expiry(last_modified, max_age, now=NOW)
+    expires_at(last_modified, max_age)
+
+
+@pytest.mark.parametrize(
+    ("last_modified", "max_age", "until"),
+    [
+        ("2026-11-26T12:00:00Z", 30 * DAY, "2026-12-26T12:00:00Z"),
+        ("2026-11-26T12:00:00.5Z", 60.0, "2026-11-26T12:01:00.500000Z"),
+        ("2026-11-26T12:00:00Z", None, None),
+        (None, DAY, None),
+        ("9999-12-31T00:00:00Z", 30 * DAY, None),
+    ],
+)
+def test_expires_at(last_modified: str | None, max_age: float | None, until: str | None) -> None:
+    """
+    Until when an approval is valid is its date and the longest age.
+    """
+    assert until == expires_at(last_modified, max_age)
+
+
+def test_outcome_of_an_old_approval() -> None:
+    """
+    Complete, but too long ago, is an outcome of its own: by the clock of the server that answered.
+    """
+    complete = {"Id": ID, "Status": "Complete", "LastModified": "2026-11-25T11:00:00Z"}
+    seen = Instance.model_validate(complete, context={"answered_at": NOW})
+    verdict = judge(seen, Conditions(max_age=DAY))
+
+    assert verdict.outcome is Outcome.EXPIRED
+    assert f"workflow instance {ID} is Complete since 2026-11-25T11:00:00Z, 1 d 1 h ago, and may be" in verdict.text
+    assert judge(seen, Conditions(max_age=2 * DAY)).is_approved
+    assert judge(seen).is_approved
+
+
+def test_age_of_a_pending_instance() -> None:
+    """
+    A request may wait for its approval longer than the approval is valid.
+    """
+    seen = Instance.model_validate(
+        {"Id": ID, "Status": "Suspended", "LastModified": "2020-01-01T00:00:00Z"}, context={"answered_at": NOW}
+    )
+
+    assert judge(seen, Conditions(max_age=DAY)).is_pending
 
 
 ORDERS = "::error::x\n\x1b[31m##vso[y]<{%z%}>\u202e"
