@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Unpack
 
 import pulumi
@@ -25,6 +26,7 @@ from .words import safe_line
 
 PACKAGE: Final = "pulumi-python"  # the plugin that runs every dynamic provider in Python
 NAMESPACE: Final = "keyfactor"
+_OF_A_PROGRAM: Final = "program:"
 
 
 def _parameters() -> str:
@@ -86,8 +88,8 @@ class Provider(pulumi.ProviderResource):
         merged: dict[str, Any] = merge_sources(explicit, from_stack, kinds=KINDS)
         self._inputs: dict[str, pulumi.Output[str]] = {}
         for field, value in merged.items():
-            text = pulumi.Output.from_input(_with_text_keys(value)).apply(_as_text)
-            self._inputs[config_key(field)] = pulumi.Output.secret(text) if field in SECRET_FIELDS else text
+            text = pulumi.Output.from_input(_with_text_keys(value)).apply(partial(_as_text, field))
+            self._inputs[_input_key(field)] = pulumi.Output.secret(text) if field in SECRET_FIELDS else text
         super().__init__(PACKAGE, name, {f"{NAMESPACE}:{key}": value for key, value in self._inputs.items()}, opts)
 
     __init__.__doc__ = _parameters()
@@ -132,7 +134,7 @@ async def resolve_settings(provider: Provider | None) -> Settings | None:
     if provider is None:
         return load_settings(_stack_config())
     config = await provider.config()
-    return None if config is None else load_settings(config)
+    return None if config is None else _loaded(config)
 
 
 async def resolve_server(provider: Provider | None) -> str | None:
@@ -141,6 +143,8 @@ async def resolve_server(provider: Provider | None) -> str | None:
     one that makes no sense.
     """
     config = _stack_config() if provider is None else await provider.config()
+    if config is not None:
+        config = {key: value for key, value in config.items() if key in CONFIG_KEYS}
     return server_address(config) if names_server(config) else None
 
 
@@ -148,7 +152,22 @@ def plugin_settings(config: pulumi.dynamic.Config) -> Settings:
     """
     The settings in the plugin's process, by what it was configured with. Raises SettingsError.
     """
-    return load_settings({key: value for key in CONFIG_KEYS if (value := config.get(f"{NAMESPACE}:{key}")) is not None})
+    keys = map(_input_key, SETTINGS)
+    return _loaded({key: value for key in keys if (value := config.get(f"{NAMESPACE}:{key}")) is not None})
+
+
+def _input_key(field: str) -> str:
+    """
+    The key of a setting among a provider's inputs. What the stack's configuration must not give has one that no
+    configuration can have, with a second colon: the plugin gets the stack's whole configuration in the same way.
+    """
+    return config_key(field) if SETTINGS[field].in_stack_config else f"{_OF_A_PROGRAM}{config_key(field)}"
+
+
+def _loaded(inputs: Mapping[str, object]) -> Settings:
+    given = {field: inputs.get(_input_key(field)) for field in SETTINGS}
+    explicit = {field: value for field, value in given.items() if not SETTINGS[field].in_stack_config}
+    return load_settings({key: value for key, value in inputs.items() if key in CONFIG_KEYS}, **explicit)
 
 
 def is_mocked() -> bool:
@@ -182,12 +201,22 @@ def _warn_of_unknown_keys() -> None:
     given = {key.removeprefix(f"{NAMESPACE}:") for key in config_keys() if key.startswith(f"{NAMESPACE}:")}
     for key in sorted(given - CONFIG_KEYS.keys() - _warned_of):
         _warned_of.add(key)
+        if (field := _field_of(key)) is not None:
+            pulumi.log.warn(
+                f"{NAMESPACE}:{key} is not taken from the stack's configuration, where any pull request could name a"
+                f" program to run: give it as {SETTINGS[field].variable}, in the profile file, or to a kf.Provider"
+            )
+            continue
         known = {_plain(setting): setting for setting in CONFIG_KEYS}
         nearest = difflib.get_close_matches(_plain(key), known, n=1)
         pulumi.log.warn(
             f"{NAMESPACE}:{safe_line(key, longest=60)} in the stack's configuration is no setting of kf_provider; "
             + (f"did you mean {NAMESPACE}:{known[nearest[0]]}?" if nearest else f"it knows {', '.join(CONFIG_KEYS)}")
         )
+
+
+def _field_of(key: str) -> str | None:
+    return next((field for field in SETTINGS if key == config_key(field)), None)
 
 
 def _plain(key: str) -> str:
@@ -201,10 +230,12 @@ def _with_text_keys(value: Any) -> Any:
 
 
 @only_ours(SettingsError)
-def _as_text(value: object) -> str:
+def _as_text(field: str, value: object) -> str:
     """
     A setting as a configuration value: the engine's provider inputs are text, as `pulumi config` has them.
     """
+    if field == "credential_command" and not isinstance(value, str) and isinstance(value, Sequence):
+        return json.dumps(list(value))  # its words may have commas and blanks in them
     if isinstance(value, str):
         return value
     if isinstance(value, timedelta):

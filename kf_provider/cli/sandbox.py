@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..sandbox.accounts import ClientProof
 from ..sandbox.dialect import Dialect
 from ..sandbox.tls import ServerCertificate
+from ..sandbox.windows_login import WindowsScheme
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox
@@ -53,6 +55,18 @@ if TYPE_CHECKING:
     metavar="RATE",
     help="Share of the requests that meet a fault which a patient client survives.",
 )
+@click.option(
+    "--oauth-client",
+    type=click.Choice([str(proof) for proof in ClientProof]),
+    default=str(ClientProof.ANY),
+    show_default=True,
+    help="How the token endpoint lets clients in; `assertion`: by `POST /sandbox/assertions`.",
+)
+@click.option(
+    "--windows",
+    type=click.Choice([str(scheme) for scheme in WindowsScheme]),
+    help="Take Windows logins alone, by Negotiate or NTLM, as IIS does; needs pyspnego.",
+)
 @click.option("--seed", type=int, help="Seed of ids and faults; without it a new one, which is shown.")
 def sandbox(
     port: int,
@@ -62,6 +76,8 @@ def sandbox(
     dialect: str,
     tls: str | None,
     unkind: float,
+    oauth_client: str,
+    windows: str | None,
     seed: int | None,
 ) -> None:
     """
@@ -94,10 +110,13 @@ def sandbox(
             dialect=dialect,
             tls=tls,
             unkind=unkind,
+            oauth_client=oauth_client,
+            windows=windows,
             seed=seed,
         )
     except ModuleNotFoundError as exc:
-        raise click.ClickException(f"--tls needs {exc.name}: pip install 'kf-provider[sandbox]'") from exc
+        extra = "negotiate" if exc.name == "spnego" else "sandbox"
+        raise click.ClickException(f"this needs {exc.name}: pip install 'kf-provider[{extra}]'") from exc
     except (OSError, ValueError) as exc:
         raise click.ClickException(str(exc)) from exc
     with server:

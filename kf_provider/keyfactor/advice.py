@@ -39,9 +39,7 @@ def certificate_advice(error: ssl.SSLCertVerificationError, server: str, *, is_t
         return f"{whose} is not trusted, it was issued for another host ({reason}); check {setting}"
     if code is not None and code not in _UNKNOWN_CA:
         return f"{whose} is not trusted ({reason}); have it replaced there, or see whether its CA is the one you gave"
-    place = "keyfactor:caCert or KEYFACTOR_CA_CERT"
-    if is_token:
-        return f"{whose} is not trusted ({reason}); add the CA that signed it to the PEM file of {place}"
+    place = "keyfactor:authCaCert or KEYFACTOR_AUTH_CA_CERT" if is_token else "keyfactor:caCert or KEYFACTOR_CA_CERT"
     return f"{whose} is not trusted ({reason}); give the CA that signed it as {place}"
 
 

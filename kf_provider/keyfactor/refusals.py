@@ -127,8 +127,8 @@ def _unauthorized(answer: Answer, status: str, settings: Settings) -> str:
     refused = f"{settings.server} does not accept the credentials of {settings.identity} ({status});"
     if offered and {scheme.lower() for scheme in offered} <= _WINDOWS:
         return (
-            f"{refused} it takes {' and '.join(offered)} alone, which is Windows authentication: have Basic"
-            " authentication or OAuth switched on for its API"
+            f"{refused} it takes {' and '.join(offered)} alone, which is Windows authentication: set authType to"
+            " kerberos, or have Basic authentication or OAuth switched on for its API"
         )
     if settings.credential_kind.name != "access_token":
         return f"{refused} check them, and that this user may use the API"

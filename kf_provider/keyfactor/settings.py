@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from ..durations import seconds_in
 from ..errors import SettingsError, only_ours
+from ..words import safe_line
 from .addresses import base_url, checked_api_path, checked_hostname, pinned_address
 from .inputs import Input
 from .kinds import KINDS, CredentialInputs, CredentialSettings
@@ -21,6 +22,7 @@ from .kinds.kind import Fields, Kind, settings_in
 from .models import Status, canonical_status
 from .sources import (
     API_PATH,
+    AUTH_TYPE,
     DEFAULT_API_PATH,
     FORMER_SERVERS,
     HOSTNAME,
@@ -33,10 +35,13 @@ from .sources import (
     json_setting,
     kind_named,
     merge_sources,
+    type_in,
     with_profile_trouble,
 )
 
 Gates: TypeAlias = Literal["wait", "check", "off"]
+AuthType: TypeAlias = Literal["basic", "oauth", "kerberos"]
+AUTH_TYPES: Final = get_args(AuthType)
 
 
 def _truth(value: object) -> object:
@@ -87,6 +92,15 @@ def _status_names(value: object) -> object:
     return named
 
 
+def _auth_type(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() not in AUTH_TYPES:
+        raise ValueError(
+            f"is {safe_line(value, longest=40)!r}, which is not supported: give {', '.join(AUTH_TYPES)}, or leave it"
+            " out"
+        )
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 class ServerSettings(Fields):
     """
     Which server.
@@ -118,12 +132,20 @@ class Settings(CredentialSettings, ServerSettings):
     Hashable: equal settings may share what is made by them. Raises SettingsError, with all that is wrong in it.
     """
 
+    auth_type: Annotated[AuthType | None, BeforeValidator(_auth_type), AUTH_TYPE] = None
     ca_cert: Annotated[
         str | None,
         Setting(
             "the server's certificate authorities, PEM text or the path of a PEM file",
             "KEYFACTOR_CA_CERT",
             "ca_cert_path",
+        ),
+    ] = None
+    auth_ca_cert: Annotated[
+        str | None,
+        Setting(
+            "the same for the identity provider; without it, `ca_cert` and the system's roots",
+            "KEYFACTOR_AUTH_CA_CERT",
         ),
     ] = None
     skip_verify: Annotated[
@@ -182,7 +204,8 @@ class Settings(CredentialSettings, ServerSettings):
         """
         The kind of credentials that are there.
         """
-        kind = kind_named({field for field in self.model_fields_set if getattr(self, field) is not None}, KINDS)
+        given = {field for field in self.model_fields_set if getattr(self, field) is not None}
+        kind = kind_named(given, KINDS, self.auth_type)
         assert kind is not None  # noqa: S101 - see _complete
         return kind
 
@@ -207,7 +230,9 @@ class SettingsInputs(CredentialInputs, total=False):
 
     hostname: Input[str] | None
     api_path: Input[str] | None
+    auth_type: Input[AuthType] | None
     ca_cert: Input[str] | None
+    auth_ca_cert: Input[str] | None
     skip_verify: Input[bool | str] | None
     request_timeout: Input[float | str | timedelta] | None
     gates: Input[Gates] | None
@@ -217,11 +242,13 @@ class SettingsInputs(CredentialInputs, total=False):
 
 
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(settings_in(Settings))
-CONFIG_KEYS: Final[Mapping[str, str]] = MappingProxyType({config_key(field): field for field in SETTINGS})
+CONFIG_KEYS: Final[Mapping[str, str]] = MappingProxyType(
+    {config_key(field): field for field, setting in SETTINGS.items() if setting.in_stack_config}
+)
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {setting.variable: field for field, setting in {**SETTINGS, "port": PORT}.items()}
 )
-_PATHS: Final = frozenset({"ca_cert"})  # a file's name may be in any encoding
+_PATHS: Final = frozenset({"ca_cert", "auth_ca_cert"})  # a file's name may be in any encoding
 SECRET_FIELDS: Final = frozenset(
     field for field, info in Settings.model_fields.items() if SecretStr in (info.annotation, *get_args(info.annotation))
 )
@@ -263,13 +290,29 @@ def _complaints(invalid: ValidationError) -> Iterator[str]:
 
 def _missing(named: Mapping[str, object]) -> str | None:
     missing = [] if "hostname" in named else [_ways("hostname")]
-    kind = kind_named(named.keys(), KINDS)
-    if kind is None:
-        choices = (" and ".join(_ways(field) for field in kind.needs) for kind in KINDS)
-        missing.append("\n- ".join(["credentials, in one of these ways:", *choices]))
-    else:
-        missing += [_ways(field) for field in kind.needs if field not in named]
+    auth_type = type_in(named)
+    if auth_type is None or auth_type in AUTH_TYPES:  # else that is what is wrong
+        missing += _missing_credentials(named, auth_type)
     return f"missing settings: {'; '.join(missing)}" if missing else None
+
+
+def _missing_credentials(named: Mapping[str, object], auth_type: str | None) -> Iterator[str]:
+    kind = kind_named(named.keys(), KINDS, auth_type)
+    if kind is None:
+        kinds = [kind for kind in KINDS if auth_type in (None, kind.auth_type)]
+        choices = (" and ".join(_ways_of(need) for need in kind.needs) or _AS_ONESELF for kind in kinds)
+        yield "\n- ".join(["credentials, in one of these ways:", *choices])
+        return
+    for need in kind.needs:
+        if not named.keys() & ({need} if isinstance(need, str) else set(need)):
+            yield _ways_of(need)
+
+
+_AS_ONESELF: Final = f"{AUTH_TYPE.ways('auth_type')} kerberos, with a ticket (kinit)"
+
+
+def _ways_of(need: str | tuple[str, ...]) -> str:
+    return _ways(need) if isinstance(need, str) else " or ".join(_ways(field) for field in need)
 
 
 def _is_text(value: object) -> bool:

@@ -35,21 +35,31 @@ class Setting:
     about: str
     variable: str
     profile_key: str | None = None
+    in_stack_config: bool = True  # what is there comes with any pull request
 
     def ways(self, field: str) -> str:
         """
         Every way to give the setting with this name, as messages tell them.
         """
+        if not self.in_stack_config:
+            return f"{field} ({self.variable})"
         return f"{field} (keyfactor:{config_key(field)} or {self.variable})"
 
 
 class CredentialKind(Protocol):
     """
-    A kind of credentials, as far as sources tell kinds apart: what says that one is meant, and all that belongs to it.
+    A kind of credentials, as far as sources tell kinds apart: what says that one is meant (each set alone does), all
+    that belongs to it, what must be there (of a tuple, one), and Keyfactor's word for it.
     """
 
     @property
-    def identified_by(self) -> frozenset[str]: ...
+    def identified_by(self) -> tuple[frozenset[str], ...]: ...
+
+    @property
+    def needs(self) -> tuple[str | tuple[str, ...], ...]: ...
+
+    @property
+    def auth_type(self) -> str: ...
 
     @property
     def fields(self) -> frozenset[str]: ...
@@ -68,6 +78,9 @@ API_PATH: Final = Setting(
 FORMER_SERVERS: Final = Setting(
     "addresses that this server had before, so that what was recorded there counts: a list, or text with commas",
     "KEYFACTOR_FORMER_SERVERS",
+)
+AUTH_TYPE: Final = Setting(
+    "`basic`, `oauth` or `kerberos`; without it, what is given tells", "KEYFACTOR_AUTH_TYPE", "auth_type"
 )
 DEFAULT_API_PATH: Final = "KeyfactorAPI"
 PORT: Final = Setting("", "KEYFACTOR_PORT", "port")  # in sources alone: it becomes a part of the host name
@@ -103,7 +116,7 @@ def find_settings(
     known = {**settings, "port": PORT}
     sources = (
         {field: explicit.get(field) for field in settings},
-        {field: config.get(config_key(field)) for field in settings},
+        {field: config.get(config_key(field)) for field, setting in settings.items() if setting.in_stack_config},
         {field: os.environ.get(setting.variable) for field, setting in known.items()},
         {field: profile.get(setting.profile_key) for field, setting in known.items() if setting.profile_key},
     )
@@ -116,31 +129,82 @@ def merge_sources(*sources: Mapping[str, T], kinds: Sequence[CredentialKind]) ->
     """
     One mapping of field names to values out of several, the highest first.
 
-    The highest source that names any credential decides the *kind* of authentication; what lower sources say about
-    other kinds is dropped, and what they say about this kind fills what is missing. So a user name in the stack's
-    configuration is never beaten by a token that happens to be in the environment.
-    A value is only compared with None, which counts as absent: it may be an Output.
+    The highest source that names any credential, or `auth_type`, decides the *kind* of authentication; what lower
+    sources say about other kinds is dropped, and what they say about this kind fills what is missing. So a user name in
+    the stack's configuration is never beaten by a token that happens to be in the environment. Within a source,
+    `auth_type` decides: a password beside `kerberos` is not one for Basic authentication.
+    A value is only compared with None, which counts as absent, and of `auth_type` read: it may be an Output.
     """
-    named = [{field: value for field, value in source.items() if value is not None} for source in sources]
-    chosen = next((kind for source in named if (kind := kind_named(source.keys(), kinds)) is not None), None)
-    dropped = frozenset[str]().union(*(kind.fields for kind in kinds)) - chosen.fields if chosen else frozenset()
+    named = [
+        _of_its_type({field: value for field, value in source.items() if value is not None}, kinds)
+        for source in sources
+    ]
+    allowed = _allowed_kinds(named, kinds)
+    kept = frozenset[str]().union(*(kind.fields for kind in allowed))
+    dropped = frozenset[str]().union(*(kind.fields for kind in kinds)) - kept
     merged: dict[str, T] = {}
     for source in reversed(named):
-        merged |= {field: value for field, value in source.items() if field not in dropped}
+        taken = {field: value for field, value in source.items() if field not in dropped}
+        for kind in allowed:
+            for one_of in kind.needs:
+                if isinstance(one_of, tuple) and taken.keys() & set(one_of):
+                    merged = {field: value for field, value in merged.items() if field not in one_of}
+        merged |= taken
+    if allowed and type_in(merged) not in (None, *(kind.auth_type for kind in allowed)):
+        del merged["auth_type"]  # that of a lower source, which decides nothing
     return merged
 
 
-def kind_named(fields: Set[str], kinds: Sequence[K]) -> K | None:
+def _of_its_type(source: Mapping[str, T], kinds: Sequence[CredentialKind]) -> dict[str, T]:
+    auth_type = type_in(source)
+    others = [kind for kind in kinds if auth_type is not None and kind.auth_type != auth_type]
+    if len(others) == len(kinds):  # a type that nobody knows, which is refused when it decides
+        others = []
+    leftovers = frozenset[str]().union(*(kind.fields for kind in others))
+    return {field: value for field, value in source.items() if field not in leftovers}
+
+
+def _allowed_kinds(named: Sequence[Mapping[str, object]], kinds: Sequence[K]) -> Sequence[K]:
     """
-    The kind of credentials that these fields mean: the first that they name as a whole, else the first they begin.
+    The kind that the highest source names, or those of its `auth_type`; all of them where none is named.
     """
+    for number, source in enumerate(named):
+        auth_type = type_in(source)
+        if auth_type is None and (kind := kind_named(source.keys(), kinds)) is not None:
+            return [kind]
+        if auth_type is not None:
+            of_type = [kind for kind in kinds if kind.auth_type == auth_type]
+            found = (kind_named(lower.keys(), of_type) for lower in named[number:])
+            chosen = next((kind for kind in found if kind is not None), None)
+            return of_type if chosen is None else [chosen]
+    return kinds
+
+
+def type_in(source: Mapping[str, object]) -> str | None:
+    """
+    The `auth_type` of a source, in lower case; None without one, and while it is not known.
+    """
+    given = source.get("auth_type")
+    return given.strip().lower() if isinstance(given, str) else None
+
+
+def kind_named(fields: Set[str], kinds: Sequence[K], auth_type: str | None = None) -> K | None:
+    """
+    The kind of credentials that these fields mean: the first that they name as a whole, else the first they begin;
+    with an `auth_type` one of that type, if need be the one that needs no field.
+    """
+    if auth_type is not None:
+        kinds = [kind for kind in kinds if kind.auth_type == auth_type]
     for kind in kinds:
-        if kind.identified_by <= fields:
+        if any(whole <= fields for whole in kind.identified_by):
             return kind
     for kind in kinds:
-        if kind.identified_by & fields:
+        if any(part & fields for part in kind.identified_by):
             return kind
-    return next((kind for kind in kinds if kind.fields & fields), None)
+    begun = next((kind for kind in kinds if kind.fields & fields), None)
+    if begun is None and auth_type is not None:
+        return next((kind for kind in kinds if not kind.needs), None)
+    return begun
 
 
 @only_ours(SettingsError)
@@ -248,7 +312,8 @@ def with_profile_trouble(missing: str) -> str:
         return missing
     return (
         f"{missing}\nthe profile {profile!r} in {path} leaves its credentials to its auth_provider"
-        f" ({safe_line(str(kind), longest=40)}), which is not supported: give them as settings"
+        f" ({safe_line(str(kind), longest=40)}), which is not supported: give them as settings, or let a"
+        f" credential_command fetch a token, for example `az account get-access-token`"
     )
 
 
@@ -275,8 +340,7 @@ def _read_profile(path: str, profile: str) -> Mapping[str, object]:
         path = str(file)
         servers = json.loads(file.read_text(encoding="utf-8-sig"))["servers"]
         if profile in servers and isinstance(servers[profile], dict):
-            found: dict[str, object] = servers[profile]
-            return found
+            return _with_kerberos_names(servers[profile])
         trouble = (
             f"the profile {profile!r} in {path} is not an object"
             if profile in servers
@@ -294,6 +358,21 @@ def _read_profile(path: str, profile: str) -> Mapping[str, object]:
         trouble = _without(profile, path, {})
     # Of an odd content without the cause: the text of the file, with its secrets, is in it.
     raise SettingsError(f"{trouble}; see KEYFACTOR_AUTH_CONFIG_FILE and KEYFACTOR_AUTH_CONFIG_PROFILE") from cause
+
+
+def _with_kerberos_names(profile: Mapping[str, object]) -> dict[str, object]:
+    """
+    The profile with a user and a password for Kerberos under names of their own: Keyfactor's tools use those of Basic.
+    """
+    found = dict(profile)
+    auth_type = type_in(found)
+    has_own = any(key.startswith("kerberos_") and not is_unset(value) for key, value in found.items())
+    if auth_type == "kerberos" or (auth_type is None and has_own):
+        for key in ("username", "password"):
+            found[f"kerberos_{key}"] = found.pop(key, None)
+        # The domain of a user name belongs to Basic; a realm has a name of its own.
+        found.pop("domain", None)
+    return found
 
 
 def _without(profile: str, path: str, servers: Mapping[str, object]) -> str:

@@ -32,6 +32,17 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
+def token_tls_context(settings: Settings) -> ssl.SSLContext:
+    """
+    A context for the identity provider: its explicit CA alone; without one, the server's and the roots.
+    """
+    if settings.auth_ca_cert is None:
+        return proxy_tls_context(settings)
+    context = _context(settings)
+    _load(context, settings.auth_ca_cert, "auth_ca_cert (keyfactor:authCaCert or KEYFACTOR_AUTH_CA_CERT)")
+    return context
+
+
 def proxy_tls_context(settings: Settings) -> ssl.SSLContext:
     """
     A context for an https proxy: the same authorities, and the roots as well, since it is another's server.

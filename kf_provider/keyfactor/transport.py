@@ -7,6 +7,8 @@ environment; proxies come from there; an answer has a largest size and a last mo
 
 from __future__ import annotations
 
+import ssl
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -27,7 +29,7 @@ from .answers import THE_ADDRESS, THE_TOKEN_URL, Answer, Request
 from .connections import Connection, TlsConnection
 from .deadline import DEADLINE
 from .settings import Settings
-from .tls import proxy_tls_context, tls_context
+from .tls import proxy_tls_context, tls_context, token_tls_context
 from .translation import translated
 
 LARGEST_BODY: Final = 5 * 1024 * 1024  # bytes, uncompressed
@@ -42,20 +44,17 @@ class Transport:
     Sends requests. May be shared by threads.
 
     One Session for all threads: what makes sharing one unsafe is cookies (refused here) and more hosts than the pool
-    remembers (here are two); urllib3's pools are made to be shared. psf/requests issue 1871.
+    remembers (here are two); urllib3's pools are made to be shared. psf/requests issue 1871. But one for each thread
+    where the server lets in a connection and no request: so all legs of a login go over the same one.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._session = _Session()
-        # With trust_env, .netrc would replace our credentials, and REQUESTS_CA_BUNDLE our CA (psf/requests issue 3829).
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update(
-            {"User-Agent": _user_agent(), "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
-        )
-        adapter = _Adapter(settings)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        context = tls_context(settings)
+        self._new_session = partial(_Session, settings, context)
+        self._of_thread = threading.local() if settings.credential_kind.binds_connection else None
+        self._sessions = [self._new_session()]
+        # Another's server, with another's CA.
+        self._token_session = _Session(settings, token_tls_context(settings)) if settings.token_url else None
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """
@@ -100,16 +99,30 @@ class Transport:
         """
         Close the idle connections.
         """
-        self._session.close()
+        for session in (*self._sessions, self._token_session):
+            if session is not None:
+                session.close()
+
+    def _session(self, request: Request) -> _Session:
+        if request.form is not None and self._token_session is not None:
+            return self._token_session
+        if self._of_thread is None:
+            return self._sessions[0]
+        session: _Session | None = getattr(self._of_thread, "session", None)
+        if session is None:
+            session = self._of_thread.session = self._new_session()
+            self._sessions.append(session)
+        return session
 
     def _exchange(self, request: Request) -> Answer:
         url = request.url
-        prepared = self._session.prepare_request(
+        session = self._session(request)
+        prepared = session.prepare_request(
             requests.Request(request.method, url, headers=request.headers, data=request.form)
         )
         # Credentials in plain http must not leave the machine, so a proxy is not asked for loopback.
         proxies = {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
-        with self._session.send(
+        with session.send(
             prepared, proxies=proxies, timeout=DEADLINE.timeout(), allow_redirects=False, stream=True
         ) as response:
             if 300 <= response.status_code < 400:
@@ -118,6 +131,18 @@ class Transport:
 
 
 class _Session(requests.Session):
+    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
+        super().__init__()
+        # With trust_env, .netrc would replace our credentials, and REQUESTS_CA_BUNDLE our CA (psf/requests issue 3829).
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.headers.update(
+            {"User-Agent": _user_agent(), "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+        )
+        adapter = _Adapter(settings, context)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """
         Nowhere. Even unfollowed, requests prepares the next request: it reads the whole body and trips over odd hosts.
@@ -129,9 +154,9 @@ class _Adapter(HTTPAdapter):
     Uses our TLS contexts and connections for everything: requests would add its own roots to an explicit CA.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
         self._settings = settings
-        self._context = tls_context(settings)
+        self._context = context
         super().__init__(pool_maxsize=64)  # more threads at once, and urllib3 logs a warning for each connection
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
+import json
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from .definitions import PKI_ADMINISTRATORS
 from .workflow import Person
@@ -44,6 +46,18 @@ class CredentialKind(StrEnum):
     BASIC = "basic"
     ACCESS_TOKEN = "access_token"  # noqa: S105 - the name of a kind, not a token
     OAUTH = "oauth"
+    WINDOWS = "windows"
+
+
+class ClientProof(StrEnum):
+    """
+    How a client proves itself to the token endpoint.
+    """
+
+    ANY = "any"
+    BASIC = "basic"
+    FORM = "form"
+    ASSERTION = "assertion"
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,23 @@ class Accounts:
         self._accounts.append(account)
         return account
 
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._accounts)
+
+    def renew(self, account: Account) -> Account:
+        """
+        The account with a new password, client secret and access token; the old ones are good no longer.
+        """
+        renewed = replace(
+            account,
+            password=secrets.token_urlsafe(18),
+            client_secret=secrets.token_urlsafe(24),
+            access_token=secrets.token_urlsafe(32),
+        )
+        self._accounts = [renewed if known is account else known for known in self._accounts]
+        self.revoke_tokens(account)
+        return renewed
+
     def authenticate(self, authorization: str | None) -> Caller | None:
         """
         The caller behind an `Authorization` header, or None: missing, wrong, unknown, expired and revoked look alike.
@@ -151,6 +182,26 @@ class Accounts:
             if account.client_id == client_id and _matches(account.client_secret, client_secret):
                 return account
         return None
+
+    def asserted(self, assertion: str) -> Account | None:
+        """
+        The account of an OAuth client whose assertion this is, or None.
+        """
+        now = self._now().timestamp()
+        for account in self._accounts:
+            claims = _claims(assertion, account.client_secret)
+            if claims.get("sub") == account.client_id and float(claims.get("exp", 0)) > now:
+                return account
+        return None
+
+    def assertion(self, account: Account, *, lifetime_seconds: float = 600.0) -> str:
+        """
+        A signed token that stands for the client's secret (RFC 7523), as a platform gives it to a workload.
+        """
+        expires = int(self._now().timestamp() + lifetime_seconds)
+        claims = {"iss": account.client_id, "sub": account.client_id, "exp": expires, "jti": secrets.token_hex(8)}
+        head, body = (_encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return f"{head}.{body}.{_signature(f'{head}.{body}', account.client_secret)}"
 
     def issue_token(self, account: Account) -> OAuthToken:
         """
@@ -192,6 +243,25 @@ class Accounts:
         if token is not None and token.expires > self._now():
             return Caller(token.account, CredentialKind.OAUTH)
         return None
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+
+def _signature(text: str, key: str) -> str:
+    return _encoded(hmac.new(key.encode(), text.encode(), hashlib.sha256).digest())
+
+
+def _claims(assertion: str, key: str) -> dict[str, Any]:
+    """
+    What a token says that was signed with this key; nothing for any other.
+    """
+    text, _, signature = assertion.rpartition(".")
+    if not _matches(_signature(text, key), signature):
+        return {}
+    body = text.partition(".")[2]
+    return dict(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
 
 
 def _matches(expected: str, given: str) -> bool:

@@ -69,6 +69,14 @@ class TokensRequest(_RequestBody):
     revoke: bool = False
 
 
+class AssertionRequest(_RequestBody):
+    """
+    For how many seconds a signed token is good.
+    """
+
+    lifetime_seconds: float = Field(default=600.0, gt=0, le=86_400)
+
+
 class CommentRequest(_RequestBody):
     """
     What is said with an approval, a denial or a failure.
@@ -138,6 +146,7 @@ class ControlApi:
                 self._post(instance + "/purge", CommentRequest, self._purge),
                 self._post("/accounts", AccountRequest, self._add_account),
                 self._post("/tokens", TokensRequest, self._set_tokens),
+                self._post("/assertions", AssertionRequest, self._assert),
                 self._post("/advance", AdvanceRequest, self._advance),
                 self._post("/faults", FaultsRequest, self._set_faults),
                 self._post("/reset", _RequestBody, self._reset),
@@ -224,6 +233,12 @@ class ControlApi:
             },
             status_code=201,
         )
+
+    def _assert(self, request: Request, body: AssertionRequest) -> Response:
+        del request
+        state = self._state
+        text = state.accounts.assertion(state.default_account, lifetime_seconds=body.lifetime_seconds)
+        return JSONResponse({"client_assertion": text}, status_code=201)
 
     def _set_tokens(self, request: Request, body: TokensRequest) -> Response:
         del request

@@ -115,7 +115,9 @@ class KeyfactorApp:
     async def _answer_token_request(self, request: Request) -> Response:
         authorization = request.headers.get("authorization", "")
         return await self._serve(
-            request, Endpoint.TOKEN, lambda body, _: answer_token_request(self._state.accounts, authorization, body)
+            request,
+            Endpoint.TOKEN,
+            lambda body, _: answer_token_request(self._state.accounts, authorization, body, self._state.proof),
         )
 
     async def _answer_elsewhere(self, request: Request) -> Response:
@@ -143,7 +145,8 @@ class KeyfactorApp:
         authorization = request.headers.get("authorization", "")
         instance_id = parse_id(request.path_params.get("id", ""))
         with state.lock:
-            caller = state.accounts.authenticate(authorization)
+            caller, challenges = self._login(request, authorization)
+            request.state.login = caller, challenges
             identity = caller.account.username if caller else client_credentials(authorization, body)[0]
             number = state.journal.add(
                 endpoint=endpoint,
@@ -177,6 +180,17 @@ class KeyfactorApp:
         state.journal.amend(number, status=response.status_code)
         return response if fault is None else alter_response(fault, response)
 
+    def _login(self, request: Request, authorization: str) -> tuple[Caller | None, tuple[str, ...]]:
+        """
+        Who asks; None, and the challenges to answer with.
+        """
+        state = self._state
+        if state.windows is None:
+            return state.accounts.authenticate(authorization), ("Basic",)
+        transport = request.scope["state"]["transport"]
+        account, challenges = state.windows.leg(transport, authorization, state.accounts)
+        return (None if account is None else Caller(account, CredentialKind.WINDOWS)), challenges
+
     def _draw_fault(self, request: Request, operation: Operation, caller: Caller | None) -> FaultRule | None:
         if request.headers.get(EXEMPTING_HEADER) == "off" or operation.endpoint is Endpoint.ELSEWHERE:
             return None
@@ -190,9 +204,12 @@ class KeyfactorApp:
         """
         The answer to a request for Keyfactor: check who asks and how, then let `answer` do it.
         """
-        caller = self._state.accounts.authenticate(request.headers.get("authorization"))
+        caller, challenges = request.state.login
         if caller is None:
-            return HTMLResponse(UNAUTHORIZED_PAGE, status_code=401, headers={"WWW-Authenticate": "Basic"})
+            refused = HTMLResponse(UNAUTHORIZED_PAGE, status_code=401)
+            for challenge in challenges:
+                refused.headers.append("WWW-Authenticate", challenge)
+            return refused
         try:
             return answer(self._parse_call(request, caller, max_api_version, body, fault))
         except ApiError as exc:

@@ -14,7 +14,7 @@ from uuid import UUID
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from .accounts import EVERY_PERMISSION, Account, Permission
+from .accounts import EVERY_PERMISSION, Account, ClientProof, Permission
 from .control import OPERATOR_USERNAME, ControlApi, approval_steps
 from .definitions import PKI_ADMINISTRATORS
 from .dialect import Dialect
@@ -28,6 +28,7 @@ from .same_origin import SameOriginGuard
 from .state import DEFAULT_TEMPLATE, SandboxState
 from .tls import CertificateFiles, ServerCertificate
 from .token_endpoint import TOKEN_PATH
+from .windows_login import WindowsLogin, WindowsScheme
 from .wire import INVENTED_NUMBERS, Wire
 from .workflow import Instance, Status
 
@@ -42,7 +43,9 @@ class Sandbox:
 
     `statuses` is "words", "numbers" or the numbers themselves; `dialect` is "10", "11" or "25"; `tls` is "valid",
     "expired", "wrong-host" or "self-signed". The same `seed` gives the same ids and faults. `unkind` is the rate of
-    faults that a patient client survives.
+    faults that a patient client survives. `oauth_client` is how the token endpoint lets clients in: "any", "basic",
+    "form" or "assertion". With `windows`, "negotiate", "ntlm" or "both", nothing but that login is taken; it needs
+    pyspnego.
     The port is bound by the constructor and answers inside the `with` block.
     Methods about an instance raise a `WorkflowError` where Keyfactor would refuse, and a `ValueError` for no GUID.
     """
@@ -58,10 +61,14 @@ class Sandbox:
         tls: ServerCertificate | str | None = None,
         seed: int | None = None,
         unkind: float = 0.0,
+        oauth_client: ClientProof | str = ClientProof.ANY,
+        windows: WindowsScheme | str | None = None,
     ) -> None:
         self.api_path = api_path.strip("/")
         self.seed = secrets.randbits(32) if seed is None else seed
-        self._state = SandboxState(seed=self.seed, wire=Wire(Dialect(dialect), _status_numbers(statuses)))
+        wire, proof = Wire(Dialect(dialect), _status_numbers(statuses)), ClientProof(oauth_client)
+        self._windows = None if windows is None else WindowsLogin(WindowsScheme(windows))
+        self._state = SandboxState(seed=self.seed, wire=wire, proof=proof, windows=self._windows)
         self.be_unkind(unkind)
         self._keyfactor_app = KeyfactorApp(self._state, self.api_path)
         self._own_app = SameOriginGuard(Router([*Portal(self._state).routes(), ControlApi(self._state).mount()]))
@@ -99,6 +106,9 @@ class Sandbox:
         """
         self._server.stop()
         self._remove_certificate_files()
+        if self._windows is not None:
+            self._windows.close()
+            self._windows = None
 
     # What a client needs
 
@@ -160,6 +170,21 @@ class Sandbox:
                 permissions=(Permission(permission) for permission in permissions),
                 role_ids=role_ids,
             )
+
+    def renew_credentials(self) -> Account:
+        """
+        The account with a new password, client secret and access token; the old ones are refused from here on.
+        """
+        with self._state.lock:
+            self._state.default_account = self._state.accounts.renew(self._state.default_account)
+            return self._state.default_account
+
+    def client_assertion(self, *, lifetime_seconds: float = 600.0) -> str:
+        """
+        A signed token that the token endpoint takes instead of the client's secret.
+        """
+        with self._state.lock:
+            return self._state.accounts.assertion(self.account, lifetime_seconds=lifetime_seconds)
 
     def environment(self, account: Account | None = None) -> dict[str, str]:
         """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
-from .accounts import DEFAULT_CLIENT_ID, DEFAULT_USERNAME, Account, Accounts, Permission
+from .accounts import DEFAULT_CLIENT_ID, DEFAULT_USERNAME, Account, Accounts, ClientProof, Permission
 from .clock import VirtualClock
 from .definitions import (
     ApprovalStep,
@@ -22,6 +22,7 @@ from .definitions import (
 )
 from .faults import Faults
 from .journal import Journal
+from .windows_login import WindowsLogin
 from .wire import Wire
 from .workflow import (
     APPROVAL_SIGNAL,
@@ -45,9 +46,13 @@ class SandboxState:
     Hold `lock` around everything but the journal, which has its own.
     """
 
-    def __init__(self, *, seed: int, wire: Wire) -> None:
+    def __init__(
+        self, *, seed: int, wire: Wire, proof: ClientProof = ClientProof.ANY, windows: WindowsLogin | None = None
+    ) -> None:
         self.lock = threading.RLock()
         self.wire = wire
+        self.proof = proof
+        self.windows = windows
         self.clock = VirtualClock()
         self.accounts = Accounts(now=self.clock.now)
         self.default_account = self.accounts.add(DEFAULT_USERNAME, client_id=DEFAULT_CLIENT_ID)

@@ -11,20 +11,29 @@ from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse, Response
 
-from .accounts import Accounts
+from .accounts import Accounts, ClientProof
 
 TOKEN_PATH: Final = "/realms/Keyfactor/protocol/openid-connect/token"  # noqa: S105 - an address
 
 
-def answer_token_request(accounts: Accounts, authorization: str, body: bytes) -> Response:
+def answer_token_request(accounts: Accounts, authorization: str, body: bytes, proof: ClientProof) -> Response:
     """
-    A new token for the client in the Authorization header or in the form, or an error of RFC 6749, section 5.2.
+    A new token for the client in the Authorization header, in the form or of an assertion, as `proof` allows it, or an
+    error of RFC 6749, section 5.2.
     """
     form = parse_qs(body.decode("utf-8", "replace"))
     if form.get("grant_type") != ["client_credentials"]:
         return JSONResponse({"error": "unsupported_grant_type"}, status_code=400)
-    client_id, client_secret = client_credentials(authorization, body)
-    account = accounts.client(client_id or "", client_secret or "")
+    given = ClientProof.BASIC if authorization else ClientProof.FORM
+    if "client_assertion" in form:
+        given = ClientProof.ASSERTION
+    account = None
+    if proof in (ClientProof.ANY, given):
+        if given is ClientProof.ASSERTION:
+            account = accounts.asserted(form["client_assertion"][0])
+        else:
+            client_id, client_secret = client_credentials(authorization, body)
+            account = accounts.client(client_id or "", client_secret or "")
     if account is None:
         return JSONResponse(
             {"error": "invalid_client", "error_description": "Invalid client or Invalid client credentials"},

@@ -30,7 +30,7 @@ LAYERS = [
         "keyfactor.models",
     },
     {"keyfactor.sources", "keyfactor.credentials", "keyfactor.matching", "keyfactor.search"},
-    {"keyfactor.kinds.kind"},
+    {"keyfactor.bearer", "keyfactor.kinds.kind"},
     {"keyfactor.kinds.*"},
     {"keyfactor.kinds"},
     {"keyfactor.settings"},
@@ -83,6 +83,7 @@ TESTED_ELSEWHERE = {
     "instance": "plugin/test_instance_provider.py",  # as above; its outputs are in engine/test_reading.py
     "ending": "engine/test_endings.py",  # how a program ends that an engine has started
     "keyfactor.socks_connection": "unit/keyfactor/test_connections.py",  # one of the connections
+    "keyfactor.bearer": "unit/keyfactor/kinds/test_client_credentials.py",  # the kind with most to say of it
     "keyfactor.inputs": "unit/test_provider.py",  # types alone: mypy reads `is_checked` there
 }
 

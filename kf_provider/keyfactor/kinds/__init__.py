@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import access_token, basic, client_credentials
+from . import access_token, basic, client_credentials, credential_command, negotiate
 from .kind import Kind
 
 
 class CredentialSettings(
     access_token.AccessTokenSettings,
     client_credentials.ClientCredentialsSettings,
+    credential_command.CredentialCommandSettings,
+    negotiate.NegotiateSettings,
     basic.BasicSettings,
 ):
     """
@@ -23,6 +25,8 @@ class CredentialSettings(
 class CredentialInputs(
     access_token.AccessTokenInputs,
     client_credentials.ClientCredentialsInputs,
+    credential_command.CredentialCommandInputs,
+    negotiate.NegotiateInputs,
     basic.BasicInputs,
     total=False,
 ):
@@ -31,9 +35,11 @@ class CredentialInputs(
     """
 
 
-# In the order in which Keyfactor's tools choose.
+# In the order in which Keyfactor's tools choose; a command is theirs not, and who names one means it.
 KINDS: Final[tuple[Kind[CredentialSettings], ...]] = (
+    credential_command.KIND,
     access_token.KIND,
     client_credentials.KIND,
+    negotiate.KIND,
     basic.KIND,
 )

@@ -53,7 +53,8 @@ def _token(given: AccessTokenSettings) -> str:
 KIND: Final = Kind[AccessTokenSettings](
     name="access_token",
     model=AccessTokenSettings,
-    identified_by=frozenset({"access_token"}),
+    auth_type="oauth",
+    identified_by=(frozenset({"access_token"}),),
     needs=("access_token",),
     identity=_identity,
     credentials=_credentials,

@@ -83,7 +83,8 @@ def _credentials(given: BasicSettings) -> FixedHeader:
 KIND: Final = Kind[BasicSettings](
     name="basic",
     model=BasicSettings,
-    identified_by=frozenset({"username", "password"}),
+    auth_type="basic",
+    identified_by=(frozenset({"username", "password"}),),
     needs=("username", "password"),
     identity=_identity,
     credentials=_credentials,

@@ -1,5 +1,5 @@
 """
-OAuth client credentials (RFC 6749, section 4.4).
+OAuth client credentials (RFC 6749, section 4.4), with a secret or with an assertion from a file (RFC 7523).
 
 One POST, without a library: requests-oauthlib leaves the renewal of client credentials to its user (its issue 260, open
 since 2017), and Authlib drops the audience on renewal (its issue 783).
@@ -7,26 +7,30 @@ since 2017), and Authlib drops the audience on renewal (its issue 783).
 
 from __future__ import annotations
 
-import math
-import threading
+import re
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Final, TypedDict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from enum import Enum, auto
+from pathlib import Path
+from typing import Annotated, Final, Self, TypedDict
 from urllib.parse import quote_plus, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr, model_validator
 
-from ...errors import NoAnswerError, StatusError, UnauthorizedError, UnusableAnswerError, status_meaning
+from ...errors import SettingsError, StatusError, UnauthorizedError, UnusableAnswerError, status_meaning
 from ..addresses import checked_url
 from ..answers import THE_TOKEN_URL, Answer, Request, json_of
-from ..credentials import BEARER_TOKEN, AuthFlow, Credentials, basic
+from ..bearer import RenewedToken, lifetime
+from ..credentials import BEARER_TOKEN, basic
 from ..inputs import Input
 from ..sources import Setting, parts_of
-from .kind import Fields, Kind, unwrapped
+from .kind import Fields, Kind, unwrapped, ways
 
-_LONGEST_MARGIN: Final = 60.0  # seconds
 _THE_URL: Final = "the token URL (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
+_LARGEST_ASSERTION: Final = 64 * 1024  # bytes
+# Three parts in base64url (RFC 7515, section 3.1). The file may be the wrong one, and nothing else leaves this machine.
+_JWT: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_BY_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def _scopes(value: object) -> object:
@@ -46,6 +50,15 @@ class ClientCredentialsSettings(Fields):
         SecretStr | None,
         Setting("for OAuth client credentials", "KEYFACTOR_AUTH_CLIENT_SECRET", "client_secret"),
     ] = None
+    client_assertion_file: Annotated[
+        str | None,
+        Setting(
+            "the path of a file with a signed token that stands for the client's secret, read each time (workload"
+            " identity)",
+            "KEYFACTOR_AUTH_CLIENT_ASSERTION_FILE",
+            "client_assertion_file",
+        ),
+    ] = None
     token_url: Annotated[
         Annotated[str, AfterValidator(checked_url)] | None,
         Setting("where the identity provider issues tokens", "KEYFACTOR_AUTH_TOKEN_URL", "token_url"),
@@ -64,6 +77,13 @@ class ClientCredentialsSettings(Fields):
         ),
     ] = None
 
+    @model_validator(mode="after")
+    def _with_one_proof(self) -> Self:
+        if self.client_secret is not None and self.client_assertion_file is not None:
+            both = " and ".join(ways(ClientCredentialsSettings, f) for f in ("client_secret", "client_assertion_file"))
+            raise ValueError(f"{both} are both given in one place: leave one out")
+        return self
+
 
 class ClientCredentialsInputs(TypedDict, total=False):
     """
@@ -72,6 +92,7 @@ class ClientCredentialsInputs(TypedDict, total=False):
 
     client_id: Input[str] | None
     client_secret: Input[str] | None
+    client_assertion_file: Input[str] | None
     token_url: Input[str] | None
     scopes: Input[str | Sequence[str]] | None
     audience: Input[str] | None
@@ -81,64 +102,95 @@ def _identity(given: ClientCredentialsSettings) -> str:
     return f"oauth:{given.client_id}@{urlsplit(given.token_url or '').netloc}"
 
 
-class ClientCredentials(Credentials):
+class _Way(Enum):
     """
-    One token for its lifetime, for all threads; a new one when the server refuses it.
+    How the client proves itself to the token endpoint.
+    """
 
-    Only one thread asks for a token; the others wait for it, no longer than their own requests may take.
+    BASIC = auto()
+    FORM = auto()
+    ASSERTION = auto()
+
+
+# By token URL, client and secret: what the endpoint takes, found out once a process, because each try that fails counts
+# towards a lock-out.
+_known_ways: Final[dict[int, _Way]] = {}
+
+
+class ClientCredentials(RenewedToken):
+    """
+    A token for the client, which proves itself by HTTP Basic, in the form where that is refused, or by an assertion.
     """
 
     def __init__(self, given: ClientCredentialsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock=clock)
         self._client_id = given.client_id or ""
         self._url = given.token_url or ""
-        client_secret = unwrapped(given.client_secret)
+        self._secret = unwrapped(given.client_secret)
+        self._assertion_file = given.client_assertion_file
+        self._assertion = ""
         # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        self._client = basic(quote_plus(self._client_id), quote_plus(client_secret))
-        self._lasting_secrets = (client_secret, *self._client.secrets)
+        self._client = basic(quote_plus(self._client_id), quote_plus(self._secret))
         self._form = {"grant_type": "client_credentials"}
         if given.scopes:
             self._form["scope"] = " ".join(given.scopes)
         if given.audience:
             self._form["audience"] = given.audience
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._token = ""
-        self._good_until = -math.inf
+        self._key = hash((self._url, self._client_id, self._secret))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        return (*self._lasting_secrets, self._token)
+        lasting = (self._secret, *self._client.secrets) if self._secret else ()
+        return (*lasting, self._assertion, *super().secrets)
 
-    def auth_flow(self, request: Request, *, time_left: Callable[[], float]) -> AuthFlow:
-        """
-        The request with a token; again with a new one after a 401.
-        """
-        token = yield from self._good_token(time_left)
-        answer = yield request.authorized(f"Bearer {token}")
+    def renewal(self) -> Generator[Request, Answer, tuple[str, float]]:
+        if self._assertion_file is not None:
+            return self._granted((yield self._asking(_Way.ASSERTION)))
+        known = _known_ways.get(self._key)
+        answer = yield self._asking(known or _Way.BASIC)
+        if known is None and self._refuses_client(answer):
+            other = yield self._asking(_Way.FORM)
+            if not status_meaning(other.status_code)[1]:  # else it is still to be found out
+                _known_ways[self._key] = _Way.BASIC if self._refuses_client(other) else _Way.FORM
+            answer = other
+        return self._granted(answer)
+
+    def _asking(self, way: _Way) -> Request:
+        match way:
+            case _Way.BASIC:
+                return Request("POST", self._url, form=self._form).authorized(self._client.authorization)
+            case _Way.FORM:
+                proof = {"client_id": self._client_id, "client_secret": self._secret}
+            case _Way.ASSERTION:
+                self._assertion = self._read_assertion()
+                proof = {"client_assertion_type": _BY_ASSERTION, "client_assertion": self._assertion}
+                if self._client_id:
+                    proof["client_id"] = self._client_id
+        return Request("POST", self._url, form={**self._form, **proof})
+
+    def _refuses_client(self, answer: Answer) -> bool:
         if answer.status_code == 401:
-            token = yield from self._good_token(time_left, refused=token)
-            yield request.authorized(f"Bearer {token}")
+            return True
+        return answer.status_code == 400 and self._said(answer).get("error") == "invalid_client"
 
-    def _good_token(
-        self, time_left: Callable[[], float], *, refused: str | None = None
-    ) -> Generator[Request, Answer, str]:
-        with self._held_lock(time_left()):
-            if self._clock() >= self._good_until or self._token == refused:  # else another thread has asked already
-                self._good_until = -math.inf
-                asked = self._clock()
-                answer = yield Request("POST", self._url, form=self._form).authorized(self._client.authorization)
-                self._token, lifetime = self._granted(answer)
-                self._good_until = asked + lifetime
-            return self._token
-
-    @contextmanager
-    def _held_lock(self, seconds: float) -> Iterator[None]:
-        if not self._lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
-            raise NoAnswerError(f"{self._endpoint}: no access token in the time allowed", is_transient=True)
+    def _read_assertion(self) -> str:
+        """
+        The token in the file, as it is now: who puts it there renews it.
+        """
+        name = ways(ClientCredentialsSettings, "client_assertion_file")
+        path = Path(self._assertion_file or "")
         try:
-            yield
-        finally:
-            self._lock.release()
+            path = path.expanduser()
+            if not path.is_file():  # a pipe would not end
+                raise SettingsError(f"{name}: {path} is not a file that can be read")
+            with path.open("rb") as file:
+                text = file.read(_LARGEST_ASSERTION + 1)
+        except (OSError, RuntimeError, ValueError) as broken:  # RuntimeError: no home; ValueError: no path
+            raise SettingsError(f"{name}: {self._assertion_file} cannot be read") from broken
+        token = text.strip().decode("ascii", "replace")
+        if len(text) > _LARGEST_ASSERTION or not _JWT.fullmatch(token):
+            raise SettingsError(f"{name}: {path} does not hold one signed token (a JWT), so nothing of it is sent")
+        return token
 
     @property
     def _endpoint(self) -> str:
@@ -148,19 +200,22 @@ class ClientCredentials(Credentials):
         """
         The token in an answer, and the seconds for which it is good.
         """
+        said = self._said(answer)
+        if answer.status_code != 200:
+            raise self._refusal(answer, said)
+        token, kind = said.get("access_token"), said.get("token_type") or "Bearer"
+        if not isinstance(token, str) or not BEARER_TOKEN.fullmatch(token) or str(kind).lower() != "bearer":
+            raise UnusableAnswerError(f"{self._endpoint} gave no bearer token: check the token URL")
+        return token, lifetime(said.get("expires_in"))
+
+    def _said(self, answer: Answer) -> Mapping[str, object]:
         try:
             body = json_of(answer, self._endpoint, check=THE_TOKEN_URL)
         except UnusableAnswerError:
             if answer.status_code == 200:
                 raise
             body = None
-        said = body if isinstance(body, dict) else {}
-        if answer.status_code != 200:
-            raise self._refusal(answer, said)
-        token, kind = said.get("access_token"), said.get("token_type") or "Bearer"
-        if not isinstance(token, str) or not BEARER_TOKEN.fullmatch(token) or str(kind).lower() != "bearer":
-            raise UnusableAnswerError(f"{self._endpoint} gave no bearer token: check the token URL")
-        return token, _lifetime(said.get("expires_in"))
+        return body if isinstance(body, dict) else {}
 
     def _refusal(self, answer: Answer, body: Mapping[str, object]) -> StatusError:
         code, text = (
@@ -174,7 +229,8 @@ class ClientCredentials(Credentials):
         advice = "try again later"
         if answer.status_code in (400, 401, 403):
             error = UnauthorizedError
-            advice = "check the client's id and secret, the scopes and the audience"
+            proof = "assertion" if self._assertion_file is not None else "secret"
+            advice = f"check the client's id and {proof}, the scopes and the audience"
             if answer.status_code == 403 and code is None:  # RFC 6749, section 5.2: a provider says why
                 advice = f"this may be a proxy's or a firewall's answer; check the way to it, and {_THE_URL}"
         elif not is_transient:
@@ -190,21 +246,12 @@ class ClientCredentials(Credentials):
         )
 
 
-def _lifetime(expires_in: object) -> float:
-    # Left out by some servers (then: until a 401), a string from others. Renewed a little early: clocks and requests
-    # take their time.
-    try:
-        seconds = float(expires_in)  # type: ignore[arg-type]  # anything else is caught below
-    except (TypeError, ValueError, OverflowError):
-        return math.inf
-    return seconds - min(_LONGEST_MARGIN, seconds / 5) if math.isfinite(seconds) else math.inf
-
-
 KIND: Final = Kind[ClientCredentialsSettings](
     name="client_credentials",
     model=ClientCredentialsSettings,
-    identified_by=frozenset({"client_id", "client_secret"}),
-    needs=("client_id", "client_secret", "token_url"),
+    auth_type="oauth",
+    identified_by=(frozenset({"client_id", "client_secret"}), frozenset({"client_assertion_file"})),
+    needs=("client_id", ("client_secret", "client_assertion_file"), "token_url"),
     identity=_identity,
     credentials=ClientCredentials,
 )

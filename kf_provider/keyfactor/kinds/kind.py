@@ -54,17 +54,21 @@ class Kind(Generic[Given_contra]):
     """
     A kind of credentials.
 
-    `identified_by` are the fields that say that it is meant, `needs` those that must be there, in the order in which
-    messages name them. `identity` tells one account from another, without a secret. `credentials` makes them of the
-    settings, sends nothing, and raises SettingsError for what cannot be used.
+    `auth_type` is Keyfactor's word for it. `identified_by` has sets of fields, each of which says that it is meant;
+    `needs` the fields that must be there, in the order in which messages name them, and of a tuple, one. `identity`
+    tells one account from another, without a secret. `credentials` makes them of the settings, sends nothing, and
+    raises SettingsError for what cannot be used. With `binds_connection` the server lets in a connection and not a
+    request, so all that belongs to a request goes over one.
     """
 
     name: str
     model: type[Fields]
-    identified_by: frozenset[str]
-    needs: tuple[str, ...]
+    auth_type: str
+    identified_by: tuple[frozenset[str], ...]
+    needs: tuple[str | tuple[str, ...], ...]
     identity: Callable[[Given_contra], str]
     credentials: Callable[[Given_contra], Credentials]
+    binds_connection: bool = False
 
     @property
     def fields(self) -> frozenset[str]:

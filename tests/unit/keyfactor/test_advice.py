@@ -35,7 +35,7 @@ def untrusted(code: int, message: str) -> ssl.SSLCertVerificationError:
         (64, True, "was issued for another host (x); check the token URL (keyfactor:tokenUrl)", "caCert"),
         (18, False, "give the CA that signed it as keyfactor:caCert or KEYFACTOR_CA_CERT", "token"),
         (19, False, "give the CA that signed it as", "token"),
-        (20, True, "of the token endpoint https://kf.example.com is not trusted (x); add the CA", "expired"),
+        (20, True, "of the token endpoint https://kf.example.com is not trusted (x); give the CA", "expired"),
         (23, False, "is not trusted (x); have it replaced there", "caCert"),
         (10, True, "of the token endpoint https://kf.example.com or of its CA has expired", "caCert"),
     ],

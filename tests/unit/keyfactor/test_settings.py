@@ -15,7 +15,6 @@ import pytest
 from pydantic import SecretStr
 
 from kf_provider.errors import SettingsError
-from kf_provider.keyfactor.kinds import KINDS
 from kf_provider.keyfactor.settings import (
     CONFIG_KEYS,
     ENVIRONMENT,
@@ -25,6 +24,7 @@ from kf_provider.keyfactor.settings import (
     SettingsInputs,
     load_settings,
 )
+from kf_provider.keyfactor.sources import config_key
 
 from .given import BASIC, profile_file, refusal
 
@@ -144,9 +144,11 @@ def test_every_setting_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_tables_cover_all_settings() -> None:
     """
-    Every setting has a configuration key, an environment variable of its own, and words for users in one line.
+    Every setting has a configuration key, an environment variable of its own, and words for users in one line; but a
+    command is never taken from the stack's configuration.
     """
-    assert list(Settings.model_fields) == list(SETTINGS) == list(CONFIG_KEYS.values())
+    assert list(Settings.model_fields) == list(SETTINGS)
+    assert [field for field in SETTINGS if field != "credential_command"] == list(CONFIG_KEYS.values())
     assert [*SETTINGS, "port"] == list(ENVIRONMENT.values())
     assert all(setting.about and setting.about.isprintable() for setting in SETTINGS.values())
 
@@ -285,10 +287,14 @@ def test_nothing_set() -> None:
     """
     Without any setting, the message names the host, and has a line for each way to log in.
     """
-    choices = (" and ".join(SETTINGS[field].ways(field) for field in kind.needs) for kind in KINDS)
+    ways = {field: setting.ways(field) for field, setting in SETTINGS.items()}
     expected = [
         "missing settings: hostname (keyfactor:hostname or KEYFACTOR_HOSTNAME); credentials, in one of these ways:",
-        *(f"- {choice}" for choice in choices),
+        "- credential_command (KEYFACTOR_AUTH_CREDENTIAL_COMMAND)",
+        f"- {ways['access_token']}",
+        f"- {ways['client_id']} and {ways['client_secret']} or {ways['client_assertion_file']} and {ways['token_url']}",
+        f"- {ways['auth_type']} kerberos, with a ticket (kinit)",
+        f"- {ways['username']} and {ways['password']}",
     ]
 
     assert expected == refusal().splitlines()
@@ -299,7 +305,8 @@ def test_half_a_kind() -> None:
     With a part of one kind of credentials, what is missing of that kind is named.
     """
     expected = (
-        "missing settings: client_secret (keyfactor:clientSecret or KEYFACTOR_AUTH_CLIENT_SECRET); token_url"
+        "missing settings: client_secret (keyfactor:clientSecret or KEYFACTOR_AUTH_CLIENT_SECRET) or"
+        " client_assertion_file (keyfactor:clientAssertionFile or KEYFACTOR_AUTH_CLIENT_ASSERTION_FILE); token_url"
         " (keyfactor:tokenUrl or KEYFACTOR_AUTH_TOKEN_URL)"
     )
 
@@ -385,6 +392,7 @@ def test_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         scopes=("a", "b"),
         skip_verify=True,
         ca_cert="/etc/ca.pem",
+        auth_type="oauth",
     )
 
     assert ("https://default/KeyfactorAPI", "basic:KEYEXAMPLE\\jsmith") == (default.server, default.identity)
@@ -427,6 +435,150 @@ def test_bad_profile_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cont
     monkeypatch.setenv(named, str(path) if named.endswith("FILE") else "default")
 
     assert str(path) in refusal(**BASIC)
+
+
+# As Keyfactor's own tools write them, with what other logins have left behind.
+WRITTEN_BY_THEIR_TOOLS = {
+    "username": "jsmith",
+    "password": "canary-5be1",
+    "domain": "KEYEXAMPLE",
+    "client_id": "gate",
+    "client_secret": "canary-5be1",
+    "token_url": "https://idp.example.com/token",
+    "access_token": "",
+    "kerberos_realm": "",
+    "kerberos_keytab": "",
+    "scopes": None,
+    "auth_provider": {"type": "", "profile": "", "parameters": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ({}, "oauth:gate@idp.example.com"),
+        ({"auth_type": "basic"}, "basic:KEYEXAMPLE\\jsmith"),
+        ({"auth_type": " Basic "}, "basic:KEYEXAMPLE\\jsmith"),
+        ({"auth_type": "oauth"}, "oauth:gate@idp.example.com"),
+        ({"auth_type": "kerberos", "kerberos_realm": "KEYEXAMPLE.COM"}, "kerberos:jsmith@KEYEXAMPLE.COM"),
+        ({"auth_type": "", "client_id": "", "client_secret": ""}, "basic:KEYEXAMPLE\\jsmith"),
+        ({"client_id": "", "client_secret": "", "kerberos_keytab": "/k"}, "kerberos:jsmith"),
+    ],
+)
+def test_profile_decides(tmp_path: Path, profile: dict[str, object], expected: str) -> None:
+    """
+    In a profile `auth_type` decides, without it the order of Keyfactor's tools; what other logins left is ignored.
+    """
+    profile_file(tmp_path, {"servers": {"default": {"host": "h"} | WRITTEN_BY_THEIR_TOOLS | profile}})
+    settings = load_settings()
+
+    assert expected == settings.identity
+    others = {"basic": "username", "oauth": "client_id", "kerberos": "kerberos_username"}
+    del others[settings.credential_kind.auth_type]
+    assert [None, None] == [getattr(settings, field) for field in others.values()]
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        (
+            {"auth_type": "akv"},
+            "auth_type (keyfactor:authType or KEYFACTOR_AUTH_TYPE) is 'akv', which is not supported",
+        ),
+        ({"auth_type": "basic", "password": ""}, "missing settings: password (keyfactor:password or"),
+        ({"auth_type": "oauth", "client_id": "", "client_secret": "", "token_url": ""}, "credentials, in one of these"),
+        (
+            {
+                "auth_provider": {"type": "azid"},
+                **dict.fromkeys(["username", "password", "domain", "client_id", "client_secret", "token_url"], ""),
+            },
+            "leaves its credentials to its auth_provider (azid), which is not supported: give them as settings, or let",
+        ),
+    ],
+)
+def test_profile_of_no_kind(tmp_path: Path, profile: dict[str, object], message: str) -> None:
+    """
+    A profile of a kind that is not supported is refused by that name, and no other login takes its place.
+    """
+    profile_file(tmp_path, {"servers": {"default": {"host": "h"} | WRITTEN_BY_THEIR_TOOLS | profile}})
+
+    assert message in refusal()
+
+
+def test_kerberos_password_is_none_for_basic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    A password is sent by no other scheme than its profile names, also when the user comes from elsewhere.
+    """
+    profile_file(tmp_path, {"servers": {"default": {"host": "h", "auth_type": "kerberos", "password": "canary-5be1"}}})
+    monkeypatch.setenv("KEYFACTOR_USERNAME", "jsmith")
+
+    assert refusal().startswith("missing settings: password")
+
+
+# Every kind of credentials, and how each source gives it.
+KINDS_GIVEN: list[tuple[dict[str, object], str]] = [
+    ({"username": "u", "password": "p"}, "basic:u"),
+    ({"access_token": "t"}, "token:e3b98a4d"),
+    ({"client_id": "c", "client_secret": "s", "token_url": "https://i/t"}, "oauth:c@i"),
+    ({"client_id": "c", "client_assertion_file": "/run/token", "token_url": "https://i/t"}, "oauth:c@i"),
+    ({"credential_command": '["/opt/tool", "a b"]'}, "command:tool"),
+    ({"kerberos_username": "k", "kerberos_password": "p"}, "kerberos:k"),
+    ({"auth_type": "kerberos"}, "kerberos:the ticket of this user"),
+]
+
+
+@pytest.mark.parametrize("higher", ["argument", "config", "environment", "profile"])
+@pytest.mark.parametrize("lower", ["config", "environment", "profile"])
+@pytest.mark.parametrize(("given", "identity"), KINDS_GIVEN, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_kind_by_every_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, object], identity: str, higher: str, lower: str
+) -> None:
+    """
+    The kind that the higher source names is used, whatever the lower one has; a command comes from no stack's
+    configuration.
+    """
+    order = ["argument", "config", "environment", "profile"]
+    if order.index(higher) >= order.index(lower):
+        lower = ""  # the kind stands alone
+    other: dict[str, object] = {"username": "lower", "password": "canary-5be1"}
+    if identity == "basic:u":
+        other = {"access_token": "canary-5be1"}
+    is_refused = higher == "config" and "credential_command" in given
+
+    explicit, config, profile = {"hostname": "h"}, {}, {}
+    for source, values in ((higher, given), (lower, other)):
+        for field, value in values.items():
+            match source:
+                case "argument":
+                    explicit[field] = str(value)
+                case "config" if SETTINGS[field].in_stack_config:
+                    config[config_key(field)] = value
+                case "environment":
+                    monkeypatch.setenv(SETTINGS[field].variable, str(value))
+                case "profile":
+                    profile[_in_profile(field)] = value
+        if source == "profile" and "kerberos_username" in values:
+            profile["auth_type"] = "kerberos"
+    profile_file(tmp_path, {"servers": {"default": profile}})
+
+    if is_refused:
+        assert "credential_command" not in config
+        return
+    assert identity == load_settings(config, **explicit).identity
+
+
+def _in_profile(field: str) -> str:
+    # A profile for Kerberos has its user and password under the names of Basic.
+    return {"kerberos_username": "username", "kerberos_password": "password"}.get(
+        field, SETTINGS[field].profile_key or field
+    )
+
+
+def test_command_from_the_stack_is_refused() -> None:
+    """
+    A pull request that changes the stack's configuration runs nothing.
+    """
+    assert "there is no setting keyfactor:credentialCommand" in refusal({"credentialCommand": "touch /tmp/x"})
 
 
 UNUSABLE_FILES: list[tuple[object, str]] = [

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +18,7 @@ import pytest
 from kf_provider.errors import (
     NoAnswerError,
     RedirectError,
+    SettingsError,
     StatusError,
     UnauthorizedError,
     UnavailableError,
@@ -28,7 +30,7 @@ from kf_provider.keyfactor.kinds.client_credentials import ClientCredentials
 from kf_provider.keyfactor.settings import Settings, load_settings
 from kf_provider.keyfactor.transport import Transport
 
-from ...loopback import ID, Loopback, Reply, Seen, running
+from ...loopback import CA, ID, STRANGER_CA, Loopback, Reply, Seen, running
 from ..given import refusal
 
 SECRET = "canary:5be1 +ü"  # with all that the encodings differ on
@@ -371,6 +373,159 @@ def test_token_wait_is_bounded(server: Loopback) -> None:
         first.join()
 
     assert took < 2
+
+
+@pytest.mark.parametrize("refused", [Reply(b"", 401), Reply({"error": "invalid_client"}, 400)])
+def test_secret_in_the_form(server: Loopback, refused: Reply) -> None:
+    """
+    Where Basic is refused, the secret goes in the form, never in both at once; that is remembered by all clients.
+    """
+    server.answers = lambda request: token() if "client_secret=" in request.body else refused
+    settings = oauth_settings(server, scopes="read", audience="keyfactor")
+    for _ in range(2):
+        Gate(settings).authorization()
+
+    assert [True, False, False] == ["authorization" in request.headers for request in server.seen]
+    assert [False, True, True] == ["client_secret" in request.body for request in server.seen]
+    whole = {
+        "grant_type": ["client_credentials"],
+        "scope": ["read"],
+        "audience": ["keyfactor"],
+        "client_id": ["the gate"],
+        "client_secret": [SECRET],
+    }
+    assert whole == parse_qs(server.seen[-1].body)
+
+
+def test_form_is_tried_once(server: Loopback) -> None:
+    """
+    A secret that is wrong in both ways costs one more request in the whole process: each counts towards a lock-out.
+    """
+    server.answers = [Reply({"error": "invalid_client"}, 401)]
+    for _ in range(3):
+        with pytest.raises(UnauthorizedError, match="check the client's id and secret"):
+            Gate(oauth_settings(server)).authorization()
+
+    assert [True, False, True, True] == ["authorization" in request.headers for request in server.seen]
+
+
+def test_form_is_tried_again_after_an_outage(server: Loopback) -> None:
+    """
+    An answer that may pass does not say which way is taken.
+    """
+    server.answers = [Reply(b"", 401), Reply(b"", 503), Reply(b"", 401), token()]
+    gate = Gate(oauth_settings(server))
+    with pytest.raises(UnavailableError):
+        gate.authorization()
+
+    assert "Bearer token-1" == gate.authorization()
+
+
+@pytest.mark.parametrize("refused", [Reply({"error": "invalid_scope"}, 400), Reply(b"", 403), Reply(b"", 500)])
+def test_other_refusals_are_no_reason_for_the_form(server: Loopback, refused: Reply) -> None:
+    """
+    What is not about the client is not tried again.
+    """
+    server.answers = [refused]
+    with pytest.raises(StatusError):
+        Gate(oauth_settings(server)).authorization()
+
+    assert 1 == len(server.seen)
+
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl"
+
+
+def test_assertion(server: Loopback, tmp_path: Path) -> None:
+    """
+    The token in the file stands for the secret, and is read each time: it rotates.
+    """
+    file = tmp_path / "token"
+    file.write_text(f"{JWT}\n")
+    server.answers = lambda _: token(expires_in=0)
+    gate = Gate(oauth_settings(server, client_secret=None, client_assertion_file=str(file), scopes="a"))
+    gate.authorization()
+    file.write_text(JWT + "2")
+    gate.authorization()
+
+    first, second = (parse_qs(request.body) for request in server.seen)
+    assert {
+        "grant_type": ["client_credentials"],
+        "scope": ["a"],
+        "client_id": ["the gate"],
+        "client_assertion_type": ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"],
+        "client_assertion": [JWT],
+    } == first
+    assert [JWT + "2"] == second["client_assertion"]
+    assert not any("authorization" in request.headers for request in server.seen)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "", "canary-5be1", f"{JWT} {JWT}", "a.b", f"{JWT}\n-----BEGIN PRIVATE KEY-----", "a." * 40000, b"\xff.a.b"],
+)
+def test_assertion_file_of_something_else(server: Loopback, tmp_path: Path, content: str | bytes | None) -> None:
+    """
+    A file that does not hold one token is never sent: it may be the wrong one.
+    """
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SettingsError, match="client_assertion_file") as caught:
+        Gate(oauth_settings(server, client_secret=None, client_assertion_file=str(file))).authorization()
+
+    assert [] == server.seen
+    assert "canary" not in f"{caught.value!r}{caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/", "~nouser/x", "\0"])
+def test_assertion_file_that_is_none(server: Loopback, path: str) -> None:
+    """
+    What is no file is said to be none, and is not waited for.
+    """
+    with pytest.raises(SettingsError, match="client_assertion_file"):
+        Gate(oauth_settings(server, client_secret=None, client_assertion_file=path)).authorization()
+
+    assert [] == server.seen
+
+
+def test_secret_and_assertion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The higher source decides which of the two is meant; both in one place are refused.
+    """
+    given = {"hostname": "h", "client_id": "c", "token_url": "https://idp.example.com"}
+    monkeypatch.setenv("KEYFACTOR_AUTH_CLIENT_ASSERTION_FILE", "/run/token")
+    by_secret = load_settings(**given, client_secret="canary-5be1")
+    monkeypatch.setenv("KEYFACTOR_AUTH_CLIENT_SECRET", "canary-5be1")
+
+    assert by_secret.client_assertion_file is None
+    assert load_settings(**given, client_assertion_file="/mine").client_secret is None
+    assert "are both given in one place: leave one out" in refusal(**given)
+
+
+def test_ca_of_the_identity_provider() -> None:
+    """
+    The identity provider has a CA of its own: it is trusted for tokens, and nothing else is.
+    """
+    with running(tls=True) as provider, running() as keyfactor:
+        provider.answers = [token()]
+        given = {"token_url": f"{provider.url}/token"}
+        for more in ({"auth_ca_cert": str(CA)}, {"ca_cert": str(CA)}):
+            assert "Bearer token-1" == Gate(oauth_settings(keyfactor, **given, **more)).authorization()
+        for more in ({}, {"auth_ca_cert": str(STRANGER_CA), "ca_cert": str(CA)}):
+            with pytest.raises(NoAnswerError, match="give the CA that signed it as keyfactor:authCaCert"):
+                Gate(oauth_settings(keyfactor, **given, **more)).authorization()
+
+
+def test_ca_of_the_identity_provider_is_not_the_servers() -> None:
+    """
+    `authCaCert` does not make the server itself trusted.
+    """
+    with running(tls=True) as server:
+        server.answers = lambda request: token() if request.path == "/token" else Reply({"Id": ID})
+        settings = oauth_settings(server, auth_ca_cert=str(CA))
+        with Client(settings) as client, pytest.raises(NoAnswerError, match="keyfactor:caCert"):
+            client.get_workflow_instance(ID, retries=0)
 
 
 def test_token_endpoint_down() -> None:

@@ -14,6 +14,7 @@ import pytest
 import kf_provider
 from kf_provider.keyfactor.kinds import KINDS, CredentialSettings
 from kf_provider.keyfactor.kinds.kind import Kind
+from kf_provider.keyfactor.settings import AUTH_TYPES
 
 PACKAGE = Path(kf_provider.__file__).parent
 
@@ -21,9 +22,14 @@ PACKAGE = Path(kf_provider.__file__).parent
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_record(kind: Kind[CredentialSettings]) -> None:
     """
-    A kind is identified by some of what it needs, and needs some of its settings.
+    A kind is identified by some of its settings, and needs some of them; it has a word of Keyfactor's.
     """
-    assert frozenset() < kind.identified_by <= set(kind.needs) <= kind.fields
+    needed = {field for need in kind.needs for field in ([need] if isinstance(need, str) else need)}
+
+    assert kind.identified_by
+    assert all(frozenset() < fields <= kind.fields for fields in kind.identified_by)
+    assert needed <= kind.fields
+    assert kind.auth_type in AUTH_TYPES
 
 
 BADGE = """
@@ -64,7 +70,8 @@ class Badge(Credentials):
 KIND = Kind(
     name="badge",
     model=BadgeSettings,
-    identified_by=frozenset({"badge_number"}),
+    auth_type="basic",
+    identified_by=(frozenset({"badge_number"}),),
     needs=("badge_number", "badge_code"),
     identity=lambda given: f"badge:{given.badge_number}",
     credentials=Badge,
