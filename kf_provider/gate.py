@@ -22,10 +22,9 @@ from .approval import ApprovalRecordProvider, changes, without_ids
 from .durations import duration_seconds, spoken
 from .ending import ending
 from .errors import InstanceIdError, KeyfactorError
-from .keyfactor.matching import EXPECTABLE, differing, lacking
+from .keyfactor.matching import checked_expectations, differing, lacking
 from .keyfactor.models import InstanceSummary, Status, parse_instance_id
 from .keyfactor.settings import Settings
-from .keyfactor.values import expectable
 from .provider import Provider, invalid, is_mocked, own_provider, resolve_server, resolve_settings
 from .results import Evidence
 from .waiting.verdict import Conditions
@@ -332,21 +331,8 @@ def _checked_expectations(expect: object) -> dict[str, Any]:
     """
     What is expected, as JSON has it. Raises ValueError for what no instance can ever have.
     """
-    if not isinstance(expect, Mapping):
-        raise ValueError(f"expect is a mapping of paths to values, not a {type(expect).__name__}")  # noqa: TRY004 - one kind
-    return {path: _checked_expectation(path, value) for path, value in expect.items()}
-
-
-def _checked_expectation(path: object, value: object) -> object:
-    if not isinstance(path, str) or path.partition(".")[0] not in EXPECTABLE:
-        raise ValueError(f"expects {path!r}, which no instance has; a path begins with one of {', '.join(EXPECTABLE)}")
-    try:
-        expectable(path, is_later=_is_later)
-        checked = expectable(value, is_later=_is_later)
-    except ValueError as error:
-        raise ValueError(
-            f"expects {error} of {path!r}, which can never be; expect another value, or leave it out"
-        ) from None
-    if path == "status" and isinstance(checked, str) and checked != Status.COMPLETE:
+    checked = checked_expectations(expect, is_later=_is_later)
+    status = checked.get("status")
+    if isinstance(status, str) and status != Status.COMPLETE:
         raise ValueError("expects a status other than Complete, and the gate opens at no other; leave it out")
     return checked

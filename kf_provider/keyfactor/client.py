@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
-from typing import Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
@@ -35,9 +36,13 @@ from ..errors import (
 from ..words import safe_line
 from .answers import Answer, Request, json_of, whole_number
 from .auth import authenticated
+from .finding import UNPINNED, Search, is_newest_first
+from .finding import newest_first as in_order_of_start
 from .models import (
     Instance,
     InstanceSummary,
+    Status,
+    StatusWord,
     WorkflowDefinition,
     parse_instance_id,
 )
@@ -50,9 +55,14 @@ RETRIES: Final = 2
 PAGE_SIZE: Final = 50  # Keyfactor's own default for ReturnLimit
 # 0 is ascending, whatever the parameter is called.
 _IN_ORDER: Final[Mapping[str, str]] = {"SortField": "ReferenceId", "SortAscending": "0"}
+_NEWEST_FIRST: Final[Mapping[str, str]] = {"SortField": "StartDate", "SortAscending": "1"}
 _MOST_READS: Final = 5  # at a list that loses rows while it is read
 _THE_LIST: Final = "the list of workflow instances"
 _INSTANCES: Final = "/Workflow/Instances"
+# What is mine, and what Command 10 puts before the names of the parameters there (its specification, 10.0). It reads
+# either form, and later versions the bare names.
+_ASSIGNED: Final = (f"{_INSTANCES}/AssignedToMe", "pq.")
+_STARTED: Final = (f"{_INSTANCES}/My", "instanceQuery.")
 
 _Model = TypeVar("_Model", Instance, InstanceSummary, WorkflowDefinition)
 _READ_INSTANCES: Final = (
@@ -135,6 +145,9 @@ class Client:
     def list_workflow_instances(
         self,
         *,
+        assigned_to_me: bool = False,
+        started_by_me: bool = False,
+        newest_first: bool = False,
         limit: int | None = None,
         timeout: float | None = None,
         retries: int = RETRIES,
@@ -144,8 +157,12 @@ class Client:
         """
         The instances that meet all filters, the oldest first, at most `limit`; all pages.
 
-        A list that grows while it is read page by page loses no row: the order is that of the reference ids, which do
-        not change. One that shrinks is read again, where the server tells how many there are.
+        `assigned_to_me`: those that wait for this user's answer; `started_by_me`: those that this user started; not
+        both. `newest_first`: in the order of their start, the last one first, so that `limit` keeps the newest; without
+        it, in the order of their reference ids.
+
+        A list that grows while it is read page by page loses no row: the order is that of what does not change. One
+        that shrinks is read again, where the server tells how many there are.
 
         `warn` is told of a filter that looks like a slip; without it, Python's `warnings` are. Raises SearchError,
         before anything is sent, for one that cannot be put into Keyfactor's query language, or that no instance meets.
@@ -153,26 +170,96 @@ class Client:
         query = query_of(filters, self.settings.status_names)
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise SearchError(f"limit: {shown(limit)} is not a whole number of at least 1")
+        if assigned_to_me and started_by_me:
+            raise SearchError("pass either assigned_to_me or started_by_me, not both: Keyfactor has a list for each")
         if doubt := doubt_about(filters):
             (warn or _warn)(doubt)
-        parameters = {"ReturnLimit": str(min(limit or PAGE_SIZE, PAGE_SIZE))}
-        if query:
-            parameters["QueryString"] = query
-        if filters.get("ids") is None:  # those come on one page, and their query is long as it is
-            parameters |= _IN_ORDER
-        ask = partial(self._get, _INSTANCES, what=_THE_LIST, timeout=timeout, retries=retries)
-        found: dict[str, InstanceSummary] = {}
-        for _ in range(_MOST_READS):
-            known = len(found)
-            is_steady, total = self._read_pages(ask, parameters, found, limit)
-            if is_steady or len(found) == known:
-                break
-        wanted = total or 0 if limit is None else min(total or 0, limit)
-        if filters.get("ids") is None and len(found) < wanted:
-            (warn or _warn)(
-                f"{self.settings.server} says that there are {total} such instances, and lists {len(found)}"
-            )
-        return list(found.values())[:limit]
+
+        def is_enough(rows: Sequence[InstanceSummary]) -> bool:
+            return limit is not None and len(rows) >= limit and (not newest_first or is_newest_first(rows))
+
+        rows = self._rows(
+            query,
+            *(_ASSIGNED if assigned_to_me else _STARTED if started_by_me else (_INSTANCES, "")),
+            order={} if filters.get("ids") is not None else _NEWEST_FIRST if newest_first else _IN_ORDER,
+            page_size=min(limit or PAGE_SIZE, PAGE_SIZE),
+            is_enough=is_enough,
+            limit=limit,
+            ask=partial(self._get, what=_THE_LIST, has_id=False, timeout=timeout, retries=retries),
+            warn=warn or _warn,
+        )
+        return (in_order_of_start(rows) if newest_first else rows)[:limit]
+
+    @only_ours(RequestError)
+    @_one_call
+    def find_workflow_instance(
+        self,
+        *,
+        match: Mapping[str, Any] | None = None,
+        status: StatusWord | Status | int | None = "Complete",
+        workflow_type: str | None = "Enrollment",
+        definition_id: str | None = None,
+        title_contains: str | None = None,
+        initiated_by: str | None = None,
+        started_after: datetime | str | None = None,
+        query: str | None = None,
+        timeout: float | None = None,
+        retries: int = RETRIES,
+        warn: Callable[[str], object] | None = None,
+    ) -> Instance:
+        """
+        The newest instance, by its start, that meets the filters and the match, as it is now.
+
+        `match` is the language of the gate's `expect`: dotted paths into the instance, and the values it must have,
+        exactly. The list is asked first, the newest first, and no further than needed; what no row of it has, such as
+        state data, is read by a GET of each candidate, five at a time and fifty at most.
+
+        Whoever starts an instance of the same kind later would be found: pin `definition_id` and `initiated_by`.
+        `warn` is told when nothing pins the definition; without it, Python's `warnings` are.
+
+        Raises NotFoundError when none matches, RequestError when two of the same moment do, or when the fifty newest
+        candidates do not and there are more; SearchError, before anything is sent, for a filter or a match that makes
+        no sense. No message has a value of `match` in it.
+        """
+        filters: Filters = {
+            "status": status,
+            "workflow_type": workflow_type,
+            "definition_id": definition_id,
+            "title_contains": title_contains,
+            "initiated_by": initiated_by,
+            "started_after": started_after,
+            "query": query,
+        }
+
+        def read(instance_id: str) -> Instance:
+            # In a thread of its own, which does not know this call's deadline.
+            return self.get_workflow_instance(instance_id, timeout=max(deadline - time.monotonic(), 0), retries=retries)
+
+        deadline = time.monotonic() + self._transport.seconds_left()
+        search = Search(filters, match, read, server=self.settings.server, status_names=self.settings.status_names)
+        written = query_of(filters, self.settings.status_names)
+        for doubt in (doubt_about(filters), None if search.is_pinned else UNPINNED):
+            if doubt:
+                (warn or _warn)(doubt)
+        settled: list[Instance] = []
+
+        def is_enough(rows: Sequence[InstanceSummary]) -> bool:
+            if is_newest_first(rows) and (found := search.settled(rows)):
+                settled.append(found)
+            return bool(settled)
+
+        rows = self._rows(
+            written,
+            _INSTANCES,
+            "",
+            order=_NEWEST_FIRST,
+            page_size=PAGE_SIZE,
+            is_enough=is_enough,
+            limit=None,
+            ask=partial(self._get, what=_THE_LIST, has_id=False, timeout=timeout, retries=retries),
+            warn=warn or _warn,
+        )
+        return settled[0] if settled else search.newest(in_order_of_start(rows))
 
     @only_ours(RequestError)
     @_one_call
@@ -239,25 +326,59 @@ class Client:
             )
         return ids[0]
 
+    def _rows(
+        self,
+        query: str,
+        path: str,
+        prefix: str,
+        *,
+        order: Mapping[str, str],
+        page_size: int,
+        is_enough: Callable[[Sequence[InstanceSummary]], bool],
+        limit: int | None,
+        ask: Callable[[str, Mapping[str, str]], Answer],
+        warn: Callable[[str], object],
+    ) -> list[InstanceSummary]:
+        """
+        The rows of all pages, or of the first that are enough; read again while rows are lost that way.
+        """
+
+        def page(number: int) -> tuple[list[InstanceSummary], int | None]:
+            wanted = {"PageReturned": str(number), "ReturnLimit": str(page_size)}
+            return self._page(partial(ask, path), wanted | ({"QueryString": query} if query else {}), order, prefix)
+
+        found: dict[str, InstanceSummary] = {}
+        for _ in range(_MOST_READS):
+            known = len(found)
+            is_whole, is_steady, total = self._read_pages(page, page_size, found, is_enough)
+            if not is_whole:
+                return [*found.values()]
+            if is_steady or len(found) == known:
+                break
+        wanted = total or 0 if limit is None else min(total or 0, limit)
+        # One page by ids has no order to lose rows from.
+        if order and len(found) < wanted:
+            warn(f"{self.settings.server} says that there are {total} such instances, and lists {len(found)}")
+        return [*found.values()]
+
     def _read_pages(
         self,
-        ask: Callable[[Mapping[str, str]], Answer],
-        parameters: Mapping[str, str],
+        page: Callable[[int], tuple[list[InstanceSummary], int | None]],
+        size: int,
         found: dict[str, InstanceSummary],
-        limit: int | None,
-    ) -> tuple[bool, int | None]:
+        is_enough: Callable[[Sequence[InstanceSummary]], bool],
+    ) -> tuple[bool, bool, int | None]:
         """
-        Put the rows of all pages into `found`, up to the limit. Whether the list lost no row meanwhile: when one goes,
-        those behind it move up, and one may move from a page that is still to come to one that was read. And how many
-        there were at first, where the server tells.
+        Put the rows of all pages into `found`, until that is enough. Whether it is all; whether the list lost no row
+        meanwhile: when one goes, those behind it move up, and one may move from a page that is still to come to one
+        that was read. And how many there were at first, where the server tells.
         """
-        size = int(parameters["ReturnLimit"])
         seen: set[str] = set()
         number, stale_pages, last_total, is_steady = 0, 0, 0, True
         first_total: int | None = None
         while True:
             number += 1
-            rows, total = self._page(ask, {"PageReturned": str(number), **parameters})
+            rows, total = page(number)
             before = len(seen)
             seen |= {row.instance_id for row in rows}
             found |= {row.instance_id: row for row in rows if row.instance_id not in found}
@@ -271,22 +392,33 @@ class Client:
             # A server with a smaller page than asked for is not done after its first one.
             is_full = len(rows) >= size
             is_complete = not is_full if total is None else len(seen) == total or (len(seen) > total and not is_full)
-            if not rows or is_complete or is_unpaged or stale_pages > 1 or (limit is not None and len(found) >= limit):
-                return is_steady, first_total
+            if not rows or is_complete or is_unpaged or stale_pages > 1:
+                return True, is_steady, first_total
+            if is_enough([*found.values()]):
+                return False, is_steady, first_total
 
     def _page(
-        self, ask: Callable[[Mapping[str, str]], Answer], parameters: Mapping[str, str]
+        self,
+        ask: Callable[[Mapping[str, str]], Answer],
+        parameters: Mapping[str, str],
+        order: Mapping[str, str],
+        prefix: str,
     ) -> tuple[list[InstanceSummary], int | None]:
         """
         The rows of one page, and how many there are on all, where the server tells.
         """
+
+        def named(given: Mapping[str, str]) -> dict[str, str]:
+            older = {f"{prefix}{name[0].lower()}{name[1:]}": value for name, value in given.items()} if prefix else {}
+            return {**given, **older}
+
         try:
-            answer = ask(parameters)
+            answer = ask(named({**parameters, **order}))
         except StatusError as refused:
-            if refused.status_code != 400 or not parameters.keys() & _IN_ORDER.keys():
+            if refused.status_code != 400 or not order:
                 raise
             # No source says by which columns a list can be sorted.
-            answer = ask({name: value for name, value in parameters.items() if name not in _IN_ORDER})
+            answer = ask(named(parameters))
         rows = json_of(answer, self.settings.server)
         if not isinstance(rows, list):
             raise UnusableAnswerError(f"{self.settings.server} answered with something other than {_THE_LIST}")
@@ -302,6 +434,7 @@ class Client:
         timeout: float | None,
         retries: int,
         permission: str = _READ_INSTANCES,
+        has_id: bool = True,
         api_version: str = "1",
     ) -> Answer:
         # The documentation calls the first one mandatory.
@@ -312,7 +445,7 @@ class Client:
         with self._within(timeout):
             answer = self._transport.repeated(attempt, retries=retries)
         if answer.status_code != 200:
-            asked = Asked(what, permission, has_id=what != _THE_LIST, query=query)
+            asked = Asked(what, permission, has_id=has_id, query=query)
             raise refusal(answer, asked, self.settings, self._credentials)
         return answer
 

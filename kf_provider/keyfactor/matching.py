@@ -4,11 +4,11 @@ What is expected of an instance: dotted paths into it, and the values they must 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from .models import Instance, InstanceSummary
-from .values import is_same, kind_of
+from .values import expectable, is_same, kind_of
 
 EXPECTABLE: Final = tuple(Instance.model_fields)
 
@@ -22,6 +22,31 @@ _STILL_CHANGING: Final = {
     "last_modified",
     "signals",
 }
+
+
+def checked_expectations(
+    expect: object, *, name: str = "expect", is_later: Callable[[object], bool] = lambda _: False
+) -> dict[str, Any]:
+    """
+    What is expected, as JSON has it; what is known later stays as it is.
+
+    Raises ValueError, with the path and no value, for what no instance can ever have.
+    """
+    if not isinstance(expect, Mapping):
+        raise ValueError(f"{name} is a mapping of paths to values, not a {type(expect).__name__}")  # noqa: TRY004 - one kind
+    return {path: _checked(path, value, is_later) for path, value in expect.items()}
+
+
+def _checked(path: object, value: object, is_later: Callable[[object], bool]) -> object:
+    if not isinstance(path, str) or path.partition(".")[0] not in EXPECTABLE:
+        raise ValueError(f"expects {path!r}, which no instance has; a path begins with one of {', '.join(EXPECTABLE)}")
+    try:
+        expectable(path, is_later=is_later)
+        return expectable(value, is_later=is_later)
+    except ValueError as error:
+        raise ValueError(
+            f"expects {error} of {path!r}, which can never be; expect another value, or leave it out"
+        ) from None
 
 
 def unmet_expectation(instance: InstanceSummary, expect: Mapping[str, object]) -> str | None:

@@ -95,6 +95,29 @@ def doubt_about(filters: Filters) -> str | None:
     return f"workflow_type: {shown(given)} is no type that Keyfactor documents; {_TYPES[near[0]]!r} is one"
 
 
+def status_word(status: object, status_names: Mapping[int, str]) -> str:
+    """
+    The status of a filter as an instance has it: a number is the word that `status_names` gives it.
+    """
+    if isinstance(status, str) and not status.strip().isdecimal():
+        return canonical_status(status)
+    number = int(status) if isinstance(status, str | int | float) else 0
+    return status_names.get(number, str(number))
+
+
+def started_after(filters: Filters) -> datetime | None:
+    """
+    The moment after which an instance must have started, in UTC. Raises SearchError for what is no time.
+    """
+    value = filters.get("started_after")
+    if value is None:
+        return None
+    try:
+        return _utc(value)
+    except ValueError as odd:
+        raise SearchError(f"started_after: {shown(value)} {odd}") from None
+
+
 def shown(value: object) -> str:
     """
     A value that cannot be searched for, as messages quote it.
@@ -170,11 +193,14 @@ def _workflow_type(value: object) -> str:
 
 
 def _moment(value: object) -> str:
+    return _quoted(_utc(value).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _utc(value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
         if isinstance(moment, datetime):
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-            return _quoted(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
     raise ValueError("is not a time such as 2026-01-31T12:00:00Z")

@@ -138,6 +138,7 @@ def test_only_get(server: Loopback, client: Client) -> None:
     asked: dict[str, Callable[[], object]] = {
         "get_workflow_instance": lambda: client.get_workflow_instance(reference_id=42),
         "list_workflow_instances": lambda: client.list_workflow_instances(limit=1),
+        "find_workflow_instance": lambda: client.find_workflow_instance(definition_id=OTHER_ID, status=None),
         "get_workflow_definition": lambda: client.get_workflow_definition(ID),
     }
     for ask in asked.values():
@@ -242,6 +243,60 @@ def test_list_limit(server: Loopback, client: Client, limit: int, sizes: list[st
 
     assert list(range(limit)) == [row.reference_id for row in client.list_workflow_instances(limit=limit)]
     assert sizes == [request.query["ReturnLimit"] for request in server.seen]
+
+
+def dated(count: int) -> list[dict[str, Any]]:
+    """Rows of which each was started a day after the one before it."""
+    return [
+        row | {"StartDate": f"2026-{1 + n // 28:02d}-{1 + n % 28:02d}T00:00:00Z"} for n, row in enumerate(rows(count))
+    ]
+
+
+@pytest.mark.parametrize(("sorts", "limit", "requests_sent"), [(True, 3, 1), (True, None, 2), (False, 3, 34)])
+def test_list_newest_first(
+    server: Loopback, client: Client, sorts: bool, limit: int | None, requests_sent: int
+) -> None:
+    """
+    The newest come first, and `limit` keeps them, also where the server does not sort.
+    """
+    everything = dated(100)
+    server.answers = paged(everything[::-1] if sorts else everything, with_total=True)
+    found = client.list_workflow_instances(newest_first=True, limit=limit)
+
+    assert list(range(99, -1, -1))[:limit] == [row.reference_id for row in found]
+    assert requests_sent == len(server.seen)
+    assert ("StartDate", "1") == (server.seen[0].query["SortField"], server.seen[0].query["SortAscending"])
+
+
+@pytest.mark.parametrize(
+    ("mine", "path", "prefix"),
+    [("assigned_to_me", "AssignedToMe", "pq."), ("started_by_me", "My", "instanceQuery.")],
+)
+def test_list_of_mine(server: Loopback, client: Client, mine: str, path: str, prefix: str) -> None:
+    """
+    What waits for this user, and what this user started, are lists of their own, whose parameters Command 10 calls
+    otherwise.
+    """
+    server.answers = [Reply([INSTANCE])]
+    (found,) = client.list_workflow_instances(**{mine: True}, status="Suspended", limit=2)  # type: ignore[arg-type] # bool
+
+    assert ID == found.instance_id
+    assert f"/KeyfactorAPI/Workflow/Instances/{path}" == server.seen[0].path
+    asked = {"PageReturned": "1", "ReturnLimit": "2", "QueryString": 'Status -eq "Suspended"'}
+    asked |= {"SortField": "ReferenceId", "SortAscending": "0"}
+    assert (
+        asked | {f"{prefix}{name[0].lower()}{name[1:]}": value for name, value in asked.items()} == server.seen[0].query
+    )
+
+
+def test_list_of_both(server: Loopback, client: Client) -> None:
+    """
+    Keyfactor has no list of both.
+    """
+    with pytest.raises(SearchError, match="pass either assigned_to_me or started_by_me, not both"):
+        client.list_workflow_instances(assigned_to_me=True, started_by_me=True)
+
+    assert [] == server.seen
 
 
 def endless(request: Seen) -> Reply:
