@@ -21,11 +21,12 @@ endif
 FIND_CLI := cli=$$($(BIN)/python tools/pulumi/find.py) && export KF_PULUMI_BIN="$$cli" PATH="$$cli:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick quick-unit quick-processes check bench clean freeze
+.PHONY: help demo test test-kerberos quick quick-unit quick-processes check bench clean freeze
 
 help:
 	@echo 'make demo    watch a real `pulumi up` wait for an approval (HOLD=1: you approve)'
 	@echo 'make test    all tests                                    (ARGS="tests/unit -k name": some)'
+	@echo 'make test-kerberos  Kerberos against a KDC of its own (compiles for four minutes, once)'
 	@echo 'make quick   those that need no CLI, no browser and no patience'
 	@echo 'make check   ruff, mypy --strict, the layer test'
 	@echo 'make bench   the figures of the README, measured on this machine'
@@ -38,6 +39,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	@tools/browser.sh
 	@$(FIND_CLI) && exec $(BIN)/python -m pytest $(ARGS)
+
+test-kerberos: $(INSTALLED)
+	@PYTHON=$(PYTHON) tools/kerberos.sh
+	@KF_KERBEROS=1 PATH="$$PATH:/usr/sbin" exec build/kerberos/bin/python -m pytest tests/kerberos $(ARGS)
 
 # Two halves, one for each core: pytest runs one test at a time. Each shows what it has when it ends.
 quick: $(INSTALLED)

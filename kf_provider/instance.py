@@ -12,7 +12,7 @@ import pulumi
 from pulumi.dynamic import Config, ConfigureRequest, ReadResult, Resource, ResourceProvider
 from pulumi.output import Unknown
 
-from .errors import InstanceIdError, KeyfactorError
+from .errors import InstanceIdError, KeyfactorError, UnauthorizedError
 from .keyfactor.client import client_for
 from .keyfactor.models import parse_instance_id
 from .provider import InvalidArgumentError, invalid, is_mocked, own_provider, plugin_settings
@@ -24,6 +24,11 @@ SECRET_OUTPUTS: Final = ("initial_data", "current_state_data")
 _OF_A_REFRESH: Final = (
     "(a refresh that cannot read leaves the values in the state as they are; to `up` or `destroy` now, leave out"
     " --refresh)"
+)
+
+_OF_OLD_CREDENTIALS: Final = (
+    "(a refresh uses the configuration recorded at the last `pulumi up`: after a change of credentials run `pulumi up`"
+    " without --refresh, or `pulumi refresh --run-program`)"
 )
 
 # What the engine does not do for a resource that it only reads.
@@ -65,7 +70,7 @@ class WorkflowInstanceProvider(ResourceProvider):
             fields = client_for(plugin_settings(self._config)).get_workflow_instance(id_).outputs()
         except KeyfactorError as error:
             if props.get("instance_id"):  # what was read before: a refresh, also that of `up` and `destroy`
-                error.add_note(_OF_A_REFRESH)
+                error.add_note(_OF_OLD_CREDENTIALS if isinstance(error, UnauthorizedError) else _OF_A_REFRESH)
             raise
         if (keys := props.get("state_data_keys")) is not None:
             for name in SECRET_OUTPUTS:

@@ -125,7 +125,8 @@ def _unauthorized(answer: Answer, status: str, settings: Settings) -> str:
     challenge = answer.headers.get("WWW-Authenticate")
     offered = offered_schemes(challenge)
     refused = f"{settings.server} does not accept the credentials of {settings.identity} ({status});"
-    if offered and {scheme.lower() for scheme in offered} <= _WINDOWS:
+    is_windows = settings.credential_kind.auth_type == "kerberos"
+    if offered and {scheme.lower() for scheme in offered} <= _WINDOWS and not is_windows:
         return (
             f"{refused} it takes {' and '.join(offered)} alone, which is Windows authentication: set authType to"
             " kerberos, or have Basic authentication or OAuth switched on for its API"

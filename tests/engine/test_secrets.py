@@ -5,6 +5,8 @@ The secret audit: canaries of every kind, looked for in all that a run leaves be
 from __future__ import annotations
 
 import base64
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -37,26 +39,65 @@ def audit(stack: Stack, secrets: list[str]) -> None:
             assert not found, f"{file} has {found}"
 
 
-@pytest.mark.parametrize("kind", ["basic", "token", "oauth"])
-@pytest.mark.parametrize("ending", ["approved", "denied", "unauthorized", "mismatch"])
-def test_audit(new_stack: NewStack, server: Sandbox, kind: str, ending: str) -> None:
+ENDINGS = [("basic", ending) for ending in ("approved", "denied", "unauthorized", "mismatch")] + [
+    (kind, ending)
+    for kind in ("token", "oauth", "form", "assertion", "command", "ntlm")
+    for ending in ("approved", "unauthorized")
+]
+SANDBOXES: dict[str, dict[str, Any]] = {
+    "form": {"oauth_client": "form"},
+    "assertion": {"oauth_client": "assertion"},
+    "ntlm": {"windows": "ntlm"},
+}
+
+
+@pytest.mark.parametrize(("kind", "ending"), ENDINGS)
+def test_audit(new_stack: NewStack, tmp_path: Path, kind: str, ending: str) -> None:
     """
-    No password, token or state data occurs in the state or in the output, however the run ends.
+    No password, token, assertion or state data occurs in the state or in the output, by whatever kind of credentials,
+    and however the run ends.
     """
+    with Sandbox(**SANDBOXES.get(kind, {})) as server:
+        _audit(new_stack, server, tmp_path, kind, ending)
+
+
+def _audit(new_stack: NewStack, server: Sandbox, folder: Path, kind: str, ending: str) -> None:
+    good = ending != "unauthorized"
+    files = {name: folder / name for name in ("assertion", "token")}
+    assertion = server.client_assertion() if good else f"{server.client_assertion()[:-8]}AAAAAAAA"
+    files["assertion"].write_text(assertion)
+    files["token"].write_text(server.access_token if good else f"wrong-{server.access_token}")
     id_ = server.start_enrollment(subject="CN=web.example.com", state_data={"RestAnswer": {"token": STATE_DATA}})
     environment = {
         "basic": server.environment(),
         "token": {"KEYFACTOR_HOSTNAME": server.url, "KEYFACTOR_AUTH_ACCESS_TOKEN": server.access_token},
-        "oauth": {
+        "assertion": {
+            "KEYFACTOR_HOSTNAME": server.url,
+            "KEYFACTOR_AUTH_CLIENT_ID": server.client_id,
+            "KEYFACTOR_AUTH_CLIENT_ASSERTION_FILE": str(files["assertion"]),
+            "KEYFACTOR_AUTH_TOKEN_URL": server.token_url,
+        },
+        "command": {
+            "KEYFACTOR_HOSTNAME": server.url,
+            "KEYFACTOR_AUTH_CREDENTIAL_COMMAND": f"cat {files['token']}",
+        },
+        "ntlm": {
+            "KEYFACTOR_HOSTNAME": server.url,
+            "KEYFACTOR_AUTH_KRB_USERNAME": server.username,
+            "KEYFACTOR_AUTH_KRB_PASSWORD": server.password,
+        },
+    }.get(
+        kind,
+        {
             "KEYFACTOR_HOSTNAME": server.url,
             "KEYFACTOR_AUTH_CLIENT_ID": server.client_id,
             "KEYFACTOR_AUTH_CLIENT_SECRET": server.client_secret,
             "KEYFACTOR_AUTH_TOKEN_URL": server.token_url,
         },
-    }[kind]
+    )
     if ending == "unauthorized":
         environment = {
-            name: f"wrong-{value}" if name.endswith(("PASSWORD", "TOKEN", "SECRET")) else value
+            name: f"wrong-{value}" if name.endswith(("PASSWORD", "ACCESS_TOKEN", "SECRET")) else value
             for name, value in environment.items()
         }
     expect = {"current_state_data.RestAnswer.token": "expected canary"} if ending == "mismatch" else {}
@@ -78,7 +119,7 @@ def test_audit(new_stack: NewStack, server: Sandbox, kind: str, ending: str) -> 
     run = stack.up("--debug", "--logtostderr", "-v=9") if kind == "basic" else stack.up()
 
     assert (run.code == 0) == (ending == "approved"), run
-    secrets = [STATE_DATA, server.password, server.access_token, server.client_secret]
+    secrets = [STATE_DATA, server.password, server.access_token, server.client_secret, assertion]
     (stack.folder / "__main__.py").unlink()
     audit(stack, secrets)
 

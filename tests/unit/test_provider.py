@@ -18,7 +18,8 @@ from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mock
 
 import kf_provider as kf
 import kf_provider.provider
-from kf_provider.keyfactor.settings import SECRET_FIELDS, SETTINGS, load_settings
+from kf_provider.keyfactor.settings import SECRET_FIELDS, SETTINGS, Settings, load_settings
+from kf_provider.provider import plugin_settings, resolve_settings
 from kf_provider.sdk import config_keys
 
 
@@ -165,3 +166,39 @@ def test_keys_of_the_automation_api(monkeypatch: pytest.MonkeyPatch) -> None:
         return config_keys()
 
     assert {"keyfactor:a", "keyfactor:b"} == contextvars.copy_context().run(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "identity"),
+    [
+        ({"username": "u", "password": "p"}, "basic:u"),
+        ({"access_token": "t"}, "token:e3b98a4d"),
+        ({"client_id": "c", "client_secret": "s", "token_url": "https://i/t"}, "oauth:c@i"),
+        ({"client_id": "c", "client_assertion_file": "/f", "token_url": "https://i/t"}, "oauth:c@i"),
+        ({"credential_command": ["/opt/tool", "a, b"]}, "command:tool"),
+        ({"credential_command": "/opt/tool 'a, b'"}, "command:tool"),
+        ({"kerberos_username": "k", "kerberos_password": "p"}, "kerberos:k"),
+        ({"auth_type": "kerberos"}, "kerberos:the ticket of this user"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_kind(engine: None, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], identity: str) -> None:
+    """
+    Each kind of credentials reaches the program's requests and the plugin by a provider, whatever the environment has.
+    """
+    monkeypatch.setenv("KEYFACTOR_USERNAME", "lower")
+    monkeypatch.setenv("KEYFACTOR_PASSWORD", "canary-5be1")
+    if identity == "basic:u":
+        monkeypatch.setenv("KEYFACTOR_AUTH_ACCESS_TOKEN", "canary-5be1")
+    provider = kf.Provider("second", hostname="h", **given)
+
+    async def settings() -> Settings | None:
+        return await resolve_settings(provider)
+
+    found = asyncio.get_event_loop().run_until_complete(settings())
+    configured = {f"keyfactor:{key}": value for key, value in (config_of(provider) or {}).items()}
+
+    assert found is not None
+    assert identity == found.identity
+    assert found == plugin_settings(pulumi.dynamic.Config(configured, "project"))
+    assert ("/opt/tool", "a, b") == found.credential_command or "credential_command" not in given

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, Final, Self, TypedDict
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, model_validator
 
@@ -129,8 +129,9 @@ class ClientCredentials(RenewedToken):
         self._secret = unwrapped(given.client_secret)
         self._assertion_file = given.client_assertion_file
         self._assertion = ""
-        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        self._client = basic(quote_plus(self._client_id), quote_plus(self._secret))
+        # RFC 6749, section 2.3.1: both are form-encoded before they are joined; a blank as %20, because some servers
+        # (Authlib's is one) do not take a plus for one.
+        self._client = basic(quote(self._client_id, safe=""), quote(self._secret, safe=""))
         self._form = {"grant_type": "client_credentials"}
         if given.scopes:
             self._form["scope"] = " ".join(given.scopes)

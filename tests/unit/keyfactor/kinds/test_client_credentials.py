@@ -138,7 +138,7 @@ def test_token_request(server: Loopback) -> None:
 
     assert "Bearer token-1" == Gate(settings).authorization()
     (request,) = server.seen
-    encoded = base64.b64encode(b"the+gate:canary%3A5be1+%2B%C3%BC").decode()
+    encoded = base64.b64encode(b"the%20gate:canary%3A5be1%20%2B%C3%BC").decode()
     assert ("POST", "/token", f"Basic {encoded}") == (request.method, request.path, request.headers["authorization"])
     assert "application/x-www-form-urlencoded" == request.headers["content-type"]
     expected = {"grant_type": ["client_credentials"], "scope": ["read write"], "audience": ["keyfactor"]}
@@ -293,7 +293,7 @@ def test_token_refused_message(server: Loopback) -> None:
     """
     The message shows the client's id and what the endpoint says, in one line, without the secrets that it echoes.
     """
-    echo = f"bad client\n{SECRET} {base64.b64encode(b'the+gate:canary%3A5be1+%2B%C3%BC').decode()} " + "x" * 300
+    echo = f"bad client\n{SECRET} {base64.b64encode(b'the%20gate:canary%3A5be1%20%2B%C3%BC').decode()} " + "x" * 300
     server.answers = [Reply({"error": "invalid_client", "error_description": echo}, 401, {"Retry-After": "7"})]
     with pytest.raises(UnauthorizedError) as caught:
         Gate(oauth_settings(server)).authorization()
