@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         NoAnswerError,
         NotApprovedError,
         NotFoundError,
+        NotIssuedError,
         RedirectError,
         RequestError,
         RestartError,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from .instance import WorkflowInstance
     from .keyfactor.client import Client
     from .keyfactor.models import (
+        AlternativeName,
+        Certificate,
         Instance,
         InstanceDefinition,
         InstanceSignal,
@@ -57,7 +60,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AlternativeName",
     "ArgumentError",
+    "Certificate",
     "Client",
     "Definition",
     "Evidence",
@@ -75,6 +80,7 @@ __all__ = [
     "NoAnswerError",
     "NotApprovedError",
     "NotFoundError",
+    "NotIssuedError",
     "Provider",
     "RedirectError",
     "RequestError",
@@ -100,6 +106,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "AlternativeName": "keyfactor.models",
+    "Certificate": "keyfactor.models",
     "ArgumentError": "errors",
     "InvalidArgumentError": "provider",
     "InvalidIdError": "provider",
@@ -118,6 +126,7 @@ _MODULE_OF = {
     "NoAnswerError": "errors",
     "NotApprovedError": "errors",
     "NotFoundError": "errors",
+    "NotIssuedError": "errors",
     "Provider": "provider",
     "RedirectError": "errors",
     "RequestError": "errors",

@@ -10,6 +10,7 @@ KeyfactorError
 ├── NotApprovedError          an approval is to be recorded that the server does not confirm
 ├── RestartError              an instance was restarted, and its successor cannot be told
 └── RequestError              a request did not bring what was asked
+    ├── NotIssuedError        there is no certificate yet
     ├── NoAnswerError         no connection, a TLS failure, a time-out, a connection that broke
     ├── UnusableAnswerError   an answer that is not Keyfactor's JSON: a login page, an empty or truncated or huge body
     │   └── RedirectError     an answer that points elsewhere
@@ -107,6 +108,15 @@ class RequestError(KeyfactorError):
         super().__init__(message)
         self.is_transient = is_transient
         self.retry_after = retry_after
+
+
+class NotIssuedError(RequestError):
+    """
+    There is no certificate yet: the request is not approved, or what was approved is not issued. Transient.
+    """
+
+    def __init__(self, message: str, *, is_transient: bool = True) -> None:
+        super().__init__(message, is_transient=is_transient)
 
 
 class NoAnswerError(RequestError):

@@ -25,6 +25,7 @@ from ..errors import (
     ForbiddenError,
     InstanceIdError,
     NotFoundError,
+    NotIssuedError,
     RequestError,
     SearchError,
     SettingsError,
@@ -38,7 +39,9 @@ from .answers import Answer, Request, json_of, whole_number
 from .auth import authenticated
 from .finding import UNPINNED, Search, is_newest_first
 from .finding import newest_first as in_order_of_start
+from .issued import Name, asked_name, issued_names
 from .models import (
+    Certificate,
     Instance,
     InstanceSummary,
     Status,
@@ -59,15 +62,27 @@ _NEWEST_FIRST: Final[Mapping[str, str]] = {"SortField": "StartDate", "SortAscend
 _MOST_READS: Final = 5  # at a list that loses rows while it is read
 _THE_LIST: Final = "the list of workflow instances"
 _INSTANCES: Final = "/Workflow/Instances"
+_CERTIFICATES: Final = "/Certificates"
+_WITH_METADATA: Final[Mapping[str, str]] = {"includeMetadata": "true"}
+# Revoked and expired ones are left out of a list unless asked for.
+_ALL_CERTIFICATES: Final[Mapping[str, str]] = {
+    "PageReturned": "1",
+    "ReturnLimit": "10",
+    "IncludeRevoked": "true",
+    "IncludeExpired": "true",
+}
 # What is mine, and what Command 10 puts before the names of the parameters there (its specification, 10.0). It reads
 # either form, and later versions the bare names.
 _ASSIGNED: Final = (f"{_INSTANCES}/AssignedToMe", "pq.")
 _STARTED: Final = (f"{_INSTANCES}/My", "instanceQuery.")
 
-_Model = TypeVar("_Model", Instance, InstanceSummary, WorkflowDefinition)
+_Model = TypeVar("_Model", Certificate, Instance, InstanceSummary, WorkflowDefinition)
 _READ_INSTANCES: Final = (
     "it needs WorkflowInstances: ReadAll, ReadAssignedToMe or ReadMy (Command 10), or /workflows/instances/read/ (11"
     " and later)"
+)
+_READ_CERTIFICATES: Final = (
+    "it needs Certificates: Read (Command 10), or /certificates/collections/read/ (11 and later)"
 )
 _READ_DEFINITIONS: Final = "it needs to read workflow definitions: /workflows/definitions/read/ (Command 11 and later)"
 
@@ -295,6 +310,89 @@ class Client:
             answer = ask()
         return self._parsed(WorkflowDefinition, json_of(answer, self.settings.server), what)
 
+    @only_ours(RequestError)
+    @_one_call
+    def get_certificate(
+        self,
+        *,
+        certificate_id: int | None = None,
+        thumbprint: str | None = None,
+        request_id: int | None = None,
+        instance_id: str | uuid.UUID | None = None,
+        timeout: float | None = None,
+        retries: int = RETRIES,
+    ) -> Certificate:
+        """
+        The certificate with this id, this thumbprint (SHA-1, in hexadecimal digits), of this request (what the answer
+        to an enrollment calls KeyfactorRequestId), or that an approved enrollment has issued; exactly one of the four.
+
+        Revoked and expired ones too: `state` and `not_after` tell. Raises ArgumentError or SearchError, before anything
+        is sent, for none, several, or what cannot be; NotFoundError when there is none; NotIssuedError, which may pass,
+        when a request has no certificate yet; RequestError when several are found, or the instance names none.
+        """
+        if [certificate_id, thumbprint, request_id, instance_id].count(None) != 3:
+            raise ArgumentError("get_certificate: pass one of certificate_id, thumbprint, request_id and instance_id")
+        ask = partial(self._get, permission=_READ_CERTIFICATES, timeout=timeout, retries=retries)
+        asked = asked_name(certificate_id, thumbprint, request_id)
+        if asked is not None:
+            return self._certificate(asked, ask)
+        instance = self.get_workflow_instance(instance_id, timeout=timeout, retries=retries)
+        name, *others = issued_names(instance, self.settings.server)
+        certificate = self._certificate(name, ask)
+        for other in others:
+            is_same = other.names(certificate)
+            if is_same is None:
+                is_same = self._certificate(other, ask).certificate_id == certificate.certificate_id
+            if not is_same:
+                raise RequestError(
+                    f"the state data of workflow instance {instance.instance_id} names two certificates "
+                    f"(by {name.kind} and by {other.kind}); pass the certificate_id, thumbprint or request_id of the "
+                    f"right one"
+                )
+        return certificate
+
+    def _certificate(self, name: Name, ask: Callable[..., Answer]) -> Certificate:
+        server, what = self.settings.server, f"the certificate with {name}"
+        if name.kind == "certificate_id":
+            answer = ask(f"{_CERTIFICATES}/{name.value}", _WITH_METADATA, what=what)
+            found = [self._parsed(Certificate, json_of(answer, server), what)]
+            if found[0].certificate_id != name.value:
+                raise UnusableAnswerError(
+                    f"{server} answered with certificate {found[0].certificate_id} when asked for {name.value}"
+                )
+            return found[0]
+        query = f'Thumbprint -eq "{name.value}"' if name.kind == "thumbprint" else f"CertRequestId -eq {name.value}"
+        answer = ask(
+            _CERTIFICATES, {**_named({**_ALL_CERTIFICATES, "QueryString": query}), **_WITH_METADATA}, what=what
+        )
+        rows = json_of(answer, server)
+        if not isinstance(rows, list):
+            raise UnusableAnswerError(f"{server} answered with something other than a list of certificates")
+        parsed = [self._parsed(Certificate, row, what) for row in rows]
+        # Not every server takes every query; what a row does not tell, it may be.
+        found = [certificate for certificate in parsed if name.names(certificate) is not False]
+        if not found and name.kind == "request_id":
+            raise NotIssuedError(
+                f"the request {name.value} on {server} has no certificate: it is not issued yet, or the number is not "
+                f"the KeyfactorRequestId of an enrollment; wait until its workflow instance is Complete"
+            )
+        if not found:
+            raise NotFoundError(
+                f"{what} was not found on {server}; check it, and that {self.settings.identity} may see it",
+                status_code=404,
+            )
+        if len(found) > 1:
+            ids = ", ".join(str(number) for number in sorted({certificate.certificate_id for certificate in found})[:5])
+            raise RequestError(
+                f"{len(found)} certificates on {server} have the {name}: pass the certificate_id of one, {ids}"
+            )
+        if found[0].pem is None or name.names(found[0]) is None:
+            certificate = self._certificate(Name("certificate_id", found[0].certificate_id), ask)
+            if name.names(certificate) is False:
+                raise UnusableAnswerError(f"{server} answered with another certificate when asked for {what}")
+            return certificate
+        return found[0]
+
     def close(self) -> None:
         """
         Close the idle connections.
@@ -407,18 +505,13 @@ class Client:
         """
         The rows of one page, and how many there are on all, where the server tells.
         """
-
-        def named(given: Mapping[str, str]) -> dict[str, str]:
-            older = {f"{prefix}{name[0].lower()}{name[1:]}": value for name, value in given.items()} if prefix else {}
-            return {**given, **older}
-
         try:
-            answer = ask(named({**parameters, **order}))
+            answer = ask(_named({**parameters, **order}, prefix))
         except StatusError as refused:
             if refused.status_code != 400 or not order:
                 raise
             # No source says by which columns a list can be sorted.
-            answer = ask(named(parameters))
+            answer = ask(_named(parameters, prefix))
         rows = json_of(answer, self.settings.server)
         if not isinstance(rows, list):
             raise UnusableAnswerError(f"{self.settings.server} answered with something other than {_THE_LIST}")
@@ -466,6 +559,14 @@ class Client:
             raise UnusableAnswerError(
                 f"{self.settings.server} answered with {what} in an unknown form: {places}"
             ) from None
+
+
+def _named(parameters: Mapping[str, str], prefix: str = "pq.") -> dict[str, str]:
+    """
+    Parameters of a list by their names, and where there is a prefix by those of Command 10 as well.
+    """
+    older = {f"{prefix}{name[0].lower()}{name[1:]}": value for name, value in parameters.items()} if prefix else {}
+    return {**parameters, **older}
 
 
 _clients: Final[dict[Settings, Client]] = {}

@@ -10,6 +10,7 @@ Source: Keyfactor Command Web API reference 10.3, GET Workflow Instances Instanc
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -345,6 +346,113 @@ class WorkflowDefinition(_Answer):
         named = [role.role_name or (role.role_id and f"role {role.role_id}") for s in signals for role in s.roles]
         numbered = [f"role {role_id}" for signal in signals for role_id in signal.role_ids]
         return tuple(dict.fromkeys(role for role in named or numbered if role))
+
+
+def _hexadecimal(value: object) -> object:
+    # Keyfactor's specification says base64 of the bytes, its documentation and answers hexadecimal digits.
+    if not isinstance(value, str) or not (text := re.sub(r"[\s:]", "", value)):
+        return None
+    if re.fullmatch(r"[0-9A-Fa-f]+", text):
+        return text.upper()
+    try:
+        return base64.b64decode(text, validate=True).hex().upper()
+    except ValueError:
+        return value.strip()
+
+
+def certificate_der(text: str) -> bytes:
+    """
+    The bytes of a certificate, in DER: from PEM, where the first one counts, or from base64. Raises ValueError.
+    """
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    if begin in text:
+        text = text.partition(begin)[2].partition(end)[0]
+    der = base64.b64decode(re.sub(r"\s", "", text), validate=True)
+    if begin.encode() in der:  # some send the base64 of PEM
+        return certificate_der(der.decode("ascii"))
+    if not der.startswith(b"\x30"):  # a SEQUENCE, as every certificate is
+        raise ValueError("not a certificate")
+    return der
+
+
+def thumbprint_of(der: bytes) -> str:
+    """
+    The SHA-1 of a certificate's bytes, in capital hexadecimal digits: how Keyfactor and Windows name it.
+    """
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+
+
+def _pem(value: object) -> object:
+    if not isinstance(value, str) or not value.strip():
+        return None
+    text = base64.b64encode(certificate_der(value)).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
+
+
+def _positive(value: object) -> object:
+    return None if value == 0 else value  # .NET's number for "none"
+
+
+class AlternativeName(_Answer):
+    """
+    A subject alternative name; `type` is Keyfactor's number for its kind.
+    """
+
+    type: int | None = None
+    value: str | None = None
+
+
+class Certificate(_Answer):
+    """
+    A certificate that Keyfactor knows. Dates are ISO 8601 in UTC; `thumbprint` and `serial_number` are capital
+    hexadecimal digits; `pem` is the certificate alone, without its chain. `metadata` is left out of `repr`.
+
+    Source: Keyfactor's specification of Command 10, Models.CertificateRetrievalResponse.
+    """
+
+    wire_names = {
+        "certificate_id": "id",
+        "common_name": "issuedcn",
+        "subject": "issueddn",
+        "issuer": "issuerdn",
+        "state": "certstatestring",
+        "state_number": "certstate",
+        "request_id": "certrequestid",
+        "sans": "subjectaltnameelements",
+        "pem": "contentbytes",
+    }
+
+    certificate_id: int
+    thumbprint: Annotated[str | None, BeforeValidator(_hexadecimal)] = None
+    serial_number: Annotated[str | None, BeforeValidator(_hexadecimal)] = None
+    common_name: str | None = None
+    subject: str | None = None
+    issuer: str | None = None
+    not_before: _Timestamp = None
+    not_after: _Timestamp = None
+    state: str | None = None
+    state_number: int | None = Field(default=None, exclude=True)
+    template_name: str | None = None
+    request_id: Annotated[int | None, BeforeValidator(_positive)] = None
+    sans: Annotated[tuple[AlternativeName, ...], BeforeValidator(_listed)] = ()
+    metadata: Annotated[dict[str, Any], BeforeValidator(_mapped), Field(repr=False)] = {}
+    pem: Annotated[str | None, BeforeValidator(_pem)] = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Certificate:
+        # What the server leaves out and the rest tells.
+        if self.thumbprint is None and self.pem is not None:
+            object.__setattr__(self, "thumbprint", thumbprint_of(certificate_der(self.pem)))
+        if self.state is None and self.state_number is not None:
+            object.__setattr__(self, "state", str(self.state_number))
+        return self
+
+    def outputs(self) -> dict[str, Any]:
+        """
+        All fields as plain JSON values.
+        """
+        return self.model_dump(mode="json")
 
 
 class ErrorBody(_Answer):

@@ -30,7 +30,7 @@ LAYERS = [
         "keyfactor.models",
     },
     {"keyfactor.sources", "keyfactor.credentials", "keyfactor.matching", "keyfactor.search"},
-    {"keyfactor.bearer", "keyfactor.finding", "keyfactor.kinds.kind"},
+    {"keyfactor.bearer", "keyfactor.finding", "keyfactor.issued", "keyfactor.kinds.kind"},
     {"keyfactor.kinds.*"},
     {"keyfactor.kinds"},
     {"keyfactor.settings"},

@@ -134,11 +134,18 @@ def test_only_get(server: Loopback, client: Client) -> None:
     """
     Whatever is asked for, nothing but GET is sent; each method of a client that asks is tried here.
     """
-    server.answers = lambda request: Reply([INSTANCE] if "PageReturned" in request.query else INSTANCE)
+    certificate = {"Id": 7, "ContentBytes": "MAA="}
+
+    def answer(request: Seen) -> Reply:
+        one = certificate if "/Certificates" in request.path else INSTANCE
+        return Reply([one] if "PageReturned" in request.query else one)
+
+    server.answers = answer
     asked: dict[str, Callable[[], object]] = {
         "get_workflow_instance": lambda: client.get_workflow_instance(reference_id=42),
         "list_workflow_instances": lambda: client.list_workflow_instances(limit=1),
         "find_workflow_instance": lambda: client.find_workflow_instance(definition_id=OTHER_ID, status=None),
+        "get_certificate": lambda: client.get_certificate(request_id=7),
         "get_workflow_definition": lambda: client.get_workflow_definition(ID),
     }
     for ask in asked.values():
