@@ -10,11 +10,11 @@ def main() -> None:
     Run the command line, or say what it needs.
     """
     try:
-        from .cli import main as run
+        from .cli import run
     except ModuleNotFoundError as exc:
         if exc.name != "click":
             raise
-        sys.exit("kf: the command line needs click: pip install 'kf-provider[sandbox]'")
+        sys.exit("kf: the command line needs click: pip install 'kf-provider[cli]'")
     run()
 
 

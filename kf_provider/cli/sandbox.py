@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..sandbox import Sandbox
 
 
-@click.command()
+@click.command(name="sandbox")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0, the default: a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
 @click.option("--api-path", default="KeyfactorAPI", show_default=True, help="Path of the API on the server.")
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     help="Take Windows logins alone, by Negotiate or NTLM, as IIS does; needs pyspnego.",
 )
 @click.option("--seed", type=int, help="Seed of ids and faults; without it a new one, which is shown.")
-def sandbox(
+def sandbox_command(
     port: int,
     host: str,
     api_path: str,

@@ -113,10 +113,16 @@ def utc_text(when: datetime) -> str:
 
 def state_digest(current_state_data: Mapping[str, Any]) -> str:
     """
-    SHA-256, in hex, over canonical JSON: keys sorted, no whitespace, UTF-8.
+    SHA-256, in hex, over `canonical_state` in UTF-8.
     """
-    text = json.dumps(current_state_data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(canonical_state(current_state_data).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def canonical_state(current_state_data: Mapping[str, Any]) -> str:
+    """
+    Canonical JSON: keys sorted, no whitespace, every character as itself.
+    """
+    return json.dumps(current_state_data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _looked_up(number: str) -> str:

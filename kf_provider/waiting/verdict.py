@@ -116,7 +116,7 @@ def judge(instance: InstanceSummary, conditions: Conditions = ANY) -> Verdict:
 
     Source: Keyfactor Command Web API reference 10.3, GET Workflow Instances Instance ID, table 659.
     """
-    where = f' at "{step}"' if (step := _step(instance)) else ""
+    where = f' at "{at}"' if (at := step(instance)) else ""
     why = f": {message}" if (message := safe_line(instance.status_message or "")) else ""
     match instance.status:
         case Status.COMPLETE:
@@ -259,14 +259,12 @@ def progress(instance: InstanceSummary) -> str:
     """
     Where a pending instance stands, in one short line: `Suspended at "Manager approval", 1 of 2 signals`.
     """
-    step = _step(instance, longest=_LONGEST_STEP)
+    at = step(instance, longest=_LONGEST_STEP)
     status = safe_line(str(instance.status), longest=_LONGEST_STEP)
-    text = f'{status} at "{step}"' if step else status
-    signals = _signals(instance)
-    wanted = len(signals)
+    text = f'{status} at "{at}"' if at else status
+    received, wanted = signals(instance)
     if not wanted:
         return text
-    received = sum(signal.signal_received for signal in signals)
     if received == wanted and instance.status == Status.SUSPENDED:
         # Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
         return f"{text}, all signals received: Keyfactor moves it on, by its daily job at the latest"
@@ -288,19 +286,29 @@ def who_can_approve(roles: tuple[str, ...]) -> str:
 
 def _rejection(instance: InstanceSummary) -> str:
     # Both a denial and a stop leave Rejected. A denial is a signal that was received; the message is free text.
-    signals = _signals(instance)
-    if not signals:
+    known = _signals(instance)
+    if not known:
         return "is Rejected"
-    if any(signal.signal_received for signal in signals):
+    if any(signal.signal_received for signal in known):
         return "is Rejected by an approver"
     return "is Rejected, stopped before anyone answered,"
+
+
+def signals(instance: InstanceSummary) -> tuple[int, int]:
+    """
+    How many signals its step has received, and how many it wants; none are known of a list's row.
+    """
+    return sum(signal.signal_received for signal in _signals(instance)), len(_signals(instance))
 
 
 def _signals(instance: InstanceSummary) -> tuple[InstanceSignal, ...]:
     return instance.signals if isinstance(instance, Instance) else ()
 
 
-def _step(instance: InstanceSummary, *, longest: int = LONGEST) -> str:
+def step(instance: InstanceSummary, *, longest: int = LONGEST) -> str:
+    """
+    The name of the step at which it is, for people; empty where there is none.
+    """
     return safe_line(instance.current_step_display_name or instance.current_step_unique_name or "", longest=longest)
 
 

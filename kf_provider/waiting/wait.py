@@ -24,9 +24,11 @@ from ..errors import (
     unforeseen,
 )
 from ..keyfactor.models import InstanceSummary, Status
+from ..words import safe_line
 from .login import REFUSAL_SECONDS
+from .progress import Progress
 from .schedule import TICK_SECONDS, Schedule, heartbeat_interval
-from .verdict import ANY, Conditions, Verdict, failure, judge, pending, progress, who_can_approve
+from .verdict import ANY, Conditions, Verdict, failure, judge, pending, progress, signals, step, who_can_approve
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
@@ -64,6 +66,7 @@ class Wait:
         begun: float,
         report: Callable[[str], None] | None,
         first_seen: Callable[[InstanceSummary], None] | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.instance_id = instance_id
         self.lineage: tuple[str, ...] = (instance_id,)
@@ -74,6 +77,7 @@ class Wait:
         self._was_seen = False  # the instance, or the one that it goes on from
         self._listener = report
         self._first_seen = first_seen
+        self._follower = progress
         self._reported: str | None = None
         self._silent_since = begun
         self._failing_since: dict[str, float] = {}
@@ -188,7 +192,7 @@ class Wait:
 
     @property
     def wants_reports(self) -> bool:
-        return self._listener is not None
+        return self._listener is not None or self._follower is not None
 
     def report_end(self, verdict: Verdict, now: float) -> None:
         """
@@ -202,6 +206,7 @@ class Wait:
         Report what is new, or the same again when the silence has grown long.
         """
         standing = "waits for the server" if self.latest is None else progress(self.latest)
+        self._notify(self._follower, self._progress(now, standing, approvers, next_poll_in))
         if self._trouble:
             topic = f"{standing}; trouble"  # how long it lasts is no news
         else:
@@ -216,6 +221,23 @@ class Wait:
             self.report(topic)
         else:
             self.report(f"{standing}, for {spoken(now - self.begun)}; next look in {spoken(math.ceil(next_poll_in))}")
+
+    def _progress(self, now: float, standing: str, approvers: tuple[str, ...], next_poll_in: float) -> Progress:
+        latest = self.latest
+        received, wanted = (0, 0) if latest is None else signals(latest)
+        return Progress(
+            instance_id=self.instance_id,
+            status=None if latest is None else safe_line(str(latest.status)),
+            step=None if latest is None else step(latest) or None,
+            signals_received=received,
+            signals_wanted=wanted,
+            approvers=tuple(safe_line(role) for role in approvers),
+            trouble=self._trouble,
+            waited=now - self.begun,
+            time_left=max(self.deadline - now, 0.0),
+            next_poll_in=max(next_poll_in, 0.0),
+            text=f"{standing}; {self._trouble}" if self._trouble else standing,
+        )
 
     def _notify(self, listener: Callable[[Told], None] | None, what: Told) -> None:
         # What goes wrong there ends no wait.

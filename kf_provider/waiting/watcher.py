@@ -22,6 +22,7 @@ from ..keyfactor.client import client_for
 from ..keyfactor.models import InstanceSummary
 from ..keyfactor.settings import Settings
 from .poller import GATHER_SECONDS, Poller, Server
+from .progress import Progress
 from .restarts import find_successor
 from .schedule import TICK_SECONDS, Schedule
 from .threads import RequestThreads, threads_for
@@ -79,15 +80,17 @@ class Watcher:
         first_answer_seconds: float = FIRST_ANSWER_SECONDS,
         report: Callable[[str], None] | None = None,
         first_seen: Callable[[InstanceSummary], None] | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> Verdict:
         """
         Wait until the instance is approved under these conditions, or cannot be any more; pending at the deadline is a
         verdict too.
 
         The last poll is at the deadline, not before it: an approval that arrives with it wins, and a timeout of 0 is
-        one poll. `report` is called with where the wait stands, on a change and then on a heartbeat; `first_seen` with
-        a pending instance, whole, when it is first seen, and again with one that a restart made. `may_be_new` says that
-        the instance may have been started just now, and that a server which does not know it yet is given time.
+        one poll. `report` is called with where the wait stands, on a change and then on a heartbeat; `progress` with
+        how it goes, after each poll that leaves it pending; `first_seen` with a pending instance, whole, when it is
+        first seen, and again with one that a restart made. `may_be_new` says that the instance may have been started
+        just now, and that a server which does not know it yet is given time.
         `request_timeout` is that of the settings unless given; `first_answer_seconds` is how long a server may be
         silent that has answered nothing yet.
 
@@ -102,7 +105,7 @@ class Watcher:
             outage_seconds=settings.outage_seconds,
             first_answer_seconds=first_answer_seconds,
         )
-        wait = Wait(instance_id, terms, begun=_now(), report=report, first_seen=first_seen)
+        wait = Wait(instance_id, terms, begun=_now(), report=report, first_seen=first_seen, progress=progress)
         while True:
             polled = _now()
             verdict = await self._poll(wait)

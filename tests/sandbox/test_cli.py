@@ -109,8 +109,8 @@ def test_command_refuses_other_addresses() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("missing", ["click", "uvicorn", "starlette"])
-def test_command_without_the_extra(missing: str) -> None:
+@pytest.mark.parametrize(("missing", "extra"), [("click", "cli"), ("uvicorn", "sandbox"), ("starlette", "sandbox")])
+def test_command_without_the_extra(missing: str, extra: str) -> None:
     """
     Without what the extra brings, one line says how to get it.
     """
@@ -121,7 +121,7 @@ def test_command_without_the_extra(missing: str) -> None:
 
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert f"needs {missing}: pip install 'kf-provider[sandbox]'" in done.stderr
+    assert f"needs {missing}: pip install 'kf-provider[{extra}]'" in done.stderr
 
 
 def test_command_prints_the_address() -> None:

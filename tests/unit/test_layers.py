@@ -41,7 +41,7 @@ LAYERS = [
     {"keyfactor.transport"},
     {"keyfactor.auth", "keyfactor.refusals"},
     {"keyfactor.client"},
-    {"waiting.schedule", "waiting.threads", "waiting.verdict"},
+    {"waiting.progress", "waiting.schedule", "waiting.threads", "waiting.verdict"},
     {"waiting.login"},
     {"waiting.poller", "waiting.wait"},
     {"waiting.restarts"},
@@ -51,7 +51,9 @@ LAYERS = [
     {"provider"},
     {"ending", "functions", "instance", "approval"},
     {"gate"},
-    {"cli.sandbox"},
+    {"cli.exits", "cli.options"},
+    {"cli.ci", "cli.live", "cli.resume"},
+    {"cli.certificate", "cli.completion", "cli.get", "cli.list", "cli.sandbox", "cli.wait"},
     {"cli"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -77,7 +79,13 @@ RESERVED = {
 
 # Modules whose tests are not in the file of their name under tests/unit: where they are, and why.
 TESTED_ELSEWHERE = {
-    "__main__": "sandbox/test_cli.py",  # a process of its own; the sandbox is the only command
+    "__main__": "sandbox/test_cli.py",  # a process of its own
+    **dict.fromkeys(  # processes of their own
+        (f"cli.{name}" for name in ("certificate", "completion", "exits", "get", "list", "options")),
+        "cli/test_commands.py",
+    ),
+    **dict.fromkeys((f"cli.{name}" for name in ("ci", "live", "resume", "wait")), "cli/test_wait.py"),
+    "waiting.progress": "unit/waiting/test_wait.py",  # data alone, which a wait fills
     "cli.sandbox": "sandbox/test_cli.py",  # starts what the tests in that folder are about
     "approval": "plugin/test_approval_provider.py",  # answers the engine, in the plugin process
     "instance": "plugin/test_instance_provider.py",  # as above; its outputs are in engine/test_reading.py

@@ -31,17 +31,31 @@ def test_version_imports_nothing_slow(module: str) -> None:
     assert "False" == done.stdout.splitlines()[-1]
 
 
+SHARED = {"__init__", "ci", "exits", "live", "options", "resume"}
+
+
 def test_every_file_is_a_command() -> None:
     """
-    A file of the package is a command of its name, and the help shows them all.
+    A file of the package is a command of its name, but for what commands share, and the help shows them all.
     """
-    files = {file.stem for file in Path(kf_provider.cli.__file__).parent.glob("*.py")} - {"__init__"}
+    files = {file.stem for file in Path(kf_provider.cli.__file__).parent.glob("*.py")} - SHARED
 
     commands = [main.get_command(click.Context(main), name) for name in COMMANDS]
 
     assert set(COMMANDS) == files
     assert [*COMMANDS] == [command and command.name for command in commands]
     assert all(f"\n  {name} " in CliRunner().invoke(main, ["--help"]).output for name in COMMANDS)
+
+
+def test_wait_imports_no_pulumi() -> None:
+    """
+    `kf wait` runs without Pulumi.
+    """
+    code = "import sys\nimport kf_provider.cli.wait\nprint('pulumi' in sys.modules, 'rich' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert "False False\n" == done.stdout
 
 
 def test_unknown_command() -> None:
@@ -64,4 +78,4 @@ def test_the_script_without_click() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert (1, "") == (done.returncode, done.stdout)
-    assert done.stderr == "kf: the command line needs click: pip install 'kf-provider[sandbox]'\n"
+    assert done.stderr == "kf: the command line needs click: pip install 'kf-provider[cli]'\n"

@@ -1,0 +1,123 @@
+"""
+`kf list`: workflow instances.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+
+from ..keyfactor.client import Client
+from ..keyfactor.matching import unmet_expectation
+from ..keyfactor.models import InstanceSummary
+from ..words import printable
+from .options import PathValues, as_json, as_mapping, client_of, filter_options, profile_option, tell
+
+_MOST_READS = 50
+_IN_FLIGHT = 5
+
+
+@click.command(name="list")
+@click.option("--status", metavar="STATUS", help="Running, Suspended, Complete, Failed, Rejected, CanceledForRestart.")
+@filter_options
+@click.option("--reference-id", type=int, metavar="N", help="The number that the portal shows.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="One of these, at most 50; may be repeated.")
+@click.option("--assigned-to-me", is_flag=True, help="Those that wait for this user's answer.")
+@click.option("--started-by-me", is_flag=True, help="Those that this user started.")
+@click.option("--match", type=PathValues(), multiple=True, help="What the instance must be, exactly; may be repeated.")
+@click.option("--newest", is_flag=True, help="The newest first; with --limit 1, the newest alone.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json", "jsonl", "ids"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+@profile_option
+def list_command(
+    match: tuple[tuple[str, Any], ...],
+    newest: bool,
+    limit: int | None,
+    output: str,
+    ids: tuple[str, ...],
+    profile: str | None,
+    **filters: Any,
+) -> int:
+    """
+    List workflow instances, the oldest first, without their signals and state data.
+
+    --match takes paths into the instance, as `kf wait --expect` does; what the list does not have, such as state data,
+    is read one by one, for at most 50 instances.
+
+    \b
+    Examples:
+      kf list --status Suspended --assigned-to-me
+      kf list --title-contains CN=web.example.com --newest --limit 1 --output ids
+      kf list --match current_state_data.Subject=CN=web.example.com --output json
+    """
+    expected = as_mapping(match, "--match")
+    given = {name: value for name, value in filters.items() if value not in (None, False)}
+    if ids:
+        given["ids"] = list(ids)
+    with client_of(profile) as client:
+        rows: Iterable[InstanceSummary] = client.list_workflow_instances(
+            **given, newest_first=newest, limit=None if expected else limit, warn=tell
+        )
+        if expected:
+            rows = _matching(client, list(rows), expected)[:limit]
+    _print([row.outputs() for row in rows], output)
+    return 0
+
+
+def _matching(client: Client, rows: list[InstanceSummary], expected: dict[str, Any]) -> list[InstanceSummary]:
+    on_rows = {
+        path: value for path, value in expected.items() if path.partition(".")[0] in InstanceSummary.model_fields
+    }
+    near = [row for row in rows if not unmet_expectation(row, on_rows)]
+    if len(on_rows) == len(expected):
+        return near
+    if len(near) > _MOST_READS:
+        raise click.UsageError(
+            f"--match asks for what the list does not have, and {len(near)} instances would be read one by one: narrow"
+            f" them to {_MOST_READS} by --status, --title-contains, --started-after or --definition-id"
+        )
+    with ThreadPoolExecutor(_IN_FLIGHT) as threads:
+        whole = list(threads.map(lambda row: client.get_workflow_instance(row.instance_id), near))
+    return [row for row, instance in zip(near, whole, strict=True) if not unmet_expectation(instance, expected)]
+
+
+def _print(rows: list[dict[str, Any]], output: str) -> None:
+    match output:
+        case "json":
+            click.echo(as_json(rows))
+        case "jsonl":
+            for row in rows:
+                click.echo(as_json(row, indent=None))
+        case "ids":
+            for row in rows:
+                click.echo(row["instance_id"])
+        case _:
+            _print_table(rows)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("ID", no_wrap=True)
+    table.add_column("STATUS", no_wrap=True)
+    table.add_column("STARTED", no_wrap=True, overflow="ellipsis")
+    table.add_column("TITLE", overflow="ellipsis", no_wrap=True, ratio=1)
+    for row in rows:
+        cells = (row["instance_id"], row["status"], (row["start_date"] or "")[:16], row["title"])
+        table.add_row(*(Text(printable(str(cell or ""))) for cell in cells))
+    # In a pipe a line is as long as it is.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, highlight=False, soft_wrap=width is not None).print(table) if rows else tell("none")
