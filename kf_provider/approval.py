@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 from uuid import uuid4
@@ -87,11 +88,15 @@ class ApprovalRecordProvider(ResourceProvider):
         """
         return CreateResult(str(uuid4()), self._evidence(props))
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """
-        The same for another approval; the old evidence is kept until the new one is verified.
+        The same for another approval; the old evidence is kept until the new one is verified, and then its date alone.
         """
-        return UpdateResult(self._evidence(news))
+        evidence = self._evidence(news)
+        if isinstance(date := olds.get("last_modified"), str):
+            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            evidence["replaces"] = {"last_modified": date, "recorded_at": now}
+        return UpdateResult(evidence)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """
@@ -109,7 +114,9 @@ class ApprovalRecordProvider(ResourceProvider):
         client = client_for(plugin_settings(self._config))
         instance_id = parse_instance_id(props.get("instance_id"))
         expect = props.get("expect") or {}
-        conditions = Conditions(expect=expect, follow_restarts=bool(props.get("follow_restarts")))
+        conditions = Conditions(
+            expect=expect, follow_restarts=bool(props.get("follow_restarts")), max_age=props.get("max_age")
+        )
         verdict = verify(client, instance_id, conditions)
         approved = verdict.instance
         if not verdict.is_approved or not isinstance(approved, Instance):

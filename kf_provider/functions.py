@@ -1,5 +1,5 @@
 """
-The functions: workflow instances read live, at preview and at update, with nothing kept in state.
+The functions: workflow instances and certificates read live, at preview and at update, with nothing kept in state.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypedDict, TypeVar, Unpack
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -19,13 +20,22 @@ from .keyfactor.client import Client, client_for
 from .keyfactor.models import Status, StatusWord, is_whole, parse_instance_id
 from .keyfactor.search import Filters, known_filters
 from .provider import InvalidArgumentError, Provider, invalid, is_mocked, one_line, provider_of, resolve_settings
-from .results import GetWorkflowInstanceResult, WorkflowInstanceSummary, instance_result, summary
+from .results import (
+    GetCertificateResult,
+    GetWorkflowInstanceResult,
+    WorkflowInstanceSummary,
+    certificate_result,
+    instance_result,
+    summary,
+)
 from .sdk import dependencies, wait_for
 from .waiting.threads import RequestThreads, threads_for
 from .words import safe_line
 
 GET_INSTANCE: Final = "keyfactor:index:getWorkflowInstance"
 GET_INSTANCES: Final = "keyfactor:index:getWorkflowInstances"
+FIND_INSTANCE: Final = "keyfactor:index:findWorkflowInstance"
+GET_CERTIFICATE: Final = "keyfactor:index:getCertificate"
 
 Result = TypeVar("Result")
 
@@ -93,11 +103,21 @@ def get_workflow_instance_output(
 
 
 def get_workflow_instances(
-    *, limit: int | None = None, opts: pulumi.InvokeOptions | None = None, **filters: Unpack[Filters]
+    *,
+    assigned_to_me: bool = False,
+    started_by_me: bool = False,
+    newest_first: bool = False,
+    limit: int | None = None,
+    opts: pulumi.InvokeOptions | None = None,
+    **filters: Unpack[Filters],
 ) -> list[WorkflowInstanceSummary]:
     """
     List workflow instances, the oldest first, without their signals and state data, which Keyfactor's list does not
     have.
+
+    :param assigned_to_me: those that wait for the answer of the user who asks
+    :param started_by_me: those that the user who asks has started; not both
+    :param newest_first: in the order of their start, the last one first, so that `limit` keeps the newest
 
     :param status: Running, Suspended, Complete, Failed, Rejected or CanceledForRestart
     :param title_contains: a part of the title, such as `CN=web.example.com`
@@ -114,14 +134,23 @@ def get_workflow_instances(
     Raises pulumi.RunError when the list cannot be read, or a filter can match nothing; its `__cause__` is the
     KeyfactorError. A `workflow_type` that is nearly one of Keyfactor's is a warning.
     """
-    _refuse_outputs("get_workflow_instances", limit=limit, **filters)
-    wanted = {**known_filters(filters), "limit": limit}
+    options = {
+        "assigned_to_me": assigned_to_me,
+        "started_by_me": started_by_me,
+        "newest_first": newest_first,
+        "limit": limit,
+    }
+    _refuse_outputs("get_workflow_instances", **options, **filters)
+    wanted = {**known_filters(filters), **options}
     rows: list[WorkflowInstanceSummary] = _known_now(_list(wanted, provider_of(opts)), "get_workflow_instances")
     return rows
 
 
 def get_workflow_instances_output(
     *,
+    assigned_to_me: pulumi.Input[bool] = False,
+    started_by_me: pulumi.Input[bool] = False,
+    newest_first: pulumi.Input[bool] = False,
     limit: pulumi.Input[int] | None = None,
     opts: pulumi.InvokeOptions | pulumi.InvokeOutputOptions | None = None,
     **filters: Unpack[FilterInputs],
@@ -135,7 +164,154 @@ def get_workflow_instances_output(
         del known["after"]
         return _list(known, provider)
 
-    return pulumi.Output.all(**known_filters(filters), limit=limit, after=dependencies(opts)).apply(read)
+    return pulumi.Output.all(
+        **known_filters(filters),
+        assigned_to_me=assigned_to_me,
+        started_by_me=started_by_me,
+        newest_first=newest_first,
+        limit=limit,
+        after=dependencies(opts),
+    ).apply(read)
+
+
+def find_workflow_instance(
+    *,
+    match: Mapping[str, Any] | None = None,
+    status: StatusWord | Status | int | None = "Complete",
+    workflow_type: str | None = "Enrollment",
+    definition_id: str | None = None,
+    title_contains: str | None = None,
+    initiated_by: str | None = None,
+    started_after: datetime | str | None = None,
+    query: str | None = None,
+    opts: pulumi.InvokeOptions | None = None,
+) -> GetWorkflowInstanceResult:
+    """
+    The newest workflow instance, by its start, that meets the filters and the match, at preview as at update.
+
+    So a stack needs no id that goes stale with each renewal. Whoever enrolls for the same subject later would be found:
+    pin `definition_id` and `initiated_by`, and give the gate an `expect`. Nothing that pins the definition is a
+    warning.
+
+    :param match: what the instance must be, in the language of the gate's `expect`:
+        `{"current_state_data.Subject": "CN=web.example.com"}`
+    :param status: Complete unless told otherwise; None for any
+    :param workflow_type: Enrollment unless told otherwise; None for any
+    :param definition_id: the GUID of the workflow definition
+    :param title_contains: a part of the title
+    :param initiated_by: who started it, as `DOMAIN\\user`
+    :param started_after: a datetime, or ISO 8601; in UTC when it has no zone
+    :param query: a query in Keyfactor's own language, besides the others
+    :param opts: `provider` or `parent` choose the server
+
+    Raises pulumi.RunError when none matches, when two of the same moment do, when fifty candidates had to be read in
+    vain, or when the list cannot be read; its `__cause__` is the KeyfactorError. No message has a value of `match`.
+    """
+    wanted = {
+        "match": match,
+        "status": status,
+        "workflow_type": workflow_type,
+        "definition_id": definition_id,
+        "title_contains": title_contains,
+        "initiated_by": initiated_by,
+        "started_after": started_after,
+        "query": query,
+    }
+    _refuse_outputs("find_workflow_instance", **wanted)
+    found: GetWorkflowInstanceResult = _known_now(_find(wanted, provider_of(opts)), "find_workflow_instance")
+    return found
+
+
+def find_workflow_instance_output(
+    *,
+    match: pulumi.Input[Mapping[str, pulumi.Input[Any]]] | None = None,
+    status: pulumi.Input[StatusWord | Status | int] | None = "Complete",
+    workflow_type: pulumi.Input[str] | None = "Enrollment",
+    definition_id: pulumi.Input[str] | None = None,
+    title_contains: pulumi.Input[str] | None = None,
+    initiated_by: pulumi.Input[str] | None = None,
+    started_after: pulumi.Input[str] | None = None,
+    query: pulumi.Input[str] | None = None,
+    opts: pulumi.InvokeOptions | pulumi.InvokeOutputOptions | None = None,
+) -> pulumi.Output[GetWorkflowInstanceResult]:
+    """
+    `find_workflow_instance` for inputs that are known later.
+    """
+    provider = provider_of(opts)
+
+    def read(known: dict[str, Any]) -> Awaitable[Any]:
+        del known["after"]
+        return _find(known, provider)
+
+    return pulumi.Output.all(
+        match=match,
+        status=status,
+        workflow_type=workflow_type,
+        definition_id=definition_id,
+        title_contains=title_contains,
+        initiated_by=initiated_by,
+        started_after=started_after,
+        query=query,
+        after=dependencies(opts),
+    ).apply(read)
+
+
+def get_certificate(
+    *,
+    certificate_id: int | None = None,
+    thumbprint: str | None = None,
+    request_id: int | None = None,
+    instance_id: str | UUID | None = None,
+    opts: pulumi.InvokeOptions | None = None,
+) -> GetCertificateResult:
+    """
+    A certificate, by exactly one of these, at preview as at update.
+
+    :param certificate_id: Keyfactor's number for it
+    :param thumbprint: its SHA-1, in hexadecimal digits
+    :param request_id: what the answer to an enrollment calls KeyfactorRequestId
+    :param instance_id: the workflow instance of an enrollment, Complete, whose state data names the certificate
+    :param opts: `provider` or `parent` choose the server
+
+    Raises pulumi.RunError when there is none, none yet, several, or it cannot be read; its `__cause__` is the
+    KeyfactorError, a NotIssuedError while the certificate is not issued yet.
+    """
+    wanted = {
+        "certificate_id": certificate_id,
+        "thumbprint": thumbprint,
+        "request_id": request_id,
+        "instance_id": instance_id,
+    }
+    _refuse_outputs("get_certificate", **wanted)
+    found: GetCertificateResult = _known_now(_get_certificate(wanted, provider_of(opts)), "get_certificate")
+    return found
+
+
+def get_certificate_output(
+    *,
+    certificate_id: pulumi.Input[int] | None = None,
+    thumbprint: pulumi.Input[str] | None = None,
+    request_id: pulumi.Input[int] | None = None,
+    instance_id: pulumi.Input[str] | None = None,
+    opts: pulumi.InvokeOptions | pulumi.InvokeOutputOptions | None = None,
+) -> pulumi.Output[GetCertificateResult]:
+    """
+    `get_certificate` for inputs that are known later, such as a gate's `approved_instance_id`: the certificate is then
+    asked for when the gate has opened.
+    """
+    provider = provider_of(opts)
+
+    def read(known: dict[str, Any]) -> Awaitable[Any]:
+        del known["after"]
+        return _get_certificate(known, provider)
+
+    return pulumi.Output.all(
+        certificate_id=certificate_id,
+        thumbprint=thumbprint,
+        request_id=request_id,
+        instance_id=instance_id,
+        after=dependencies(opts),
+    ).apply(read)
 
 
 def _refuse_outputs(name: str, **arguments: object) -> None:
@@ -143,7 +319,7 @@ def _refuse_outputs(name: str, **arguments: object) -> None:
     Raise RunError for an argument that is known later.
     """
     for argument, value in arguments.items():
-        parts = value if isinstance(value, list | tuple) else [value]
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
         if any(isinstance(part, pulumi.Output | Awaitable) for part in parts):
             raise InvalidArgumentError(
                 f"{name}: {argument} is an Output, whose value is not known yet; use {name}_output, which takes it"
@@ -208,17 +384,44 @@ async def _list(wanted: dict[str, Any], provider: Provider | None) -> Any:
         return [summary(row) for row in answer.get("instances", [])]
     if isinstance(limit := given.get("limit"), float) and limit.is_integer():  # every number is one on the wire
         given["limit"] = int(limit)
+
+    def ask(client: Client, warn: Callable[[str], None]) -> list[Mapping[str, Any]]:
+        return [row.outputs() for row in client.list_workflow_instances(**given, warn=warn)]
+
+    rows = await _ask_with_doubts(ask, provider)
+    return rows if rows is UNKNOWN else [summary(row) for row in rows]
+
+
+async def _find(wanted: dict[str, Any], provider: Provider | None) -> Any:
+    if is_mocked():
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return instance_result(pulumi.runtime.invoke(FIND_INSTANCE, given).value)
+
+    def ask(client: Client, warn: Callable[[str], None]) -> Mapping[str, Any]:
+        return client.find_workflow_instance(**wanted, warn=warn).outputs()
+
+    found = await _ask_with_doubts(ask, provider)
+    return found if found is UNKNOWN else instance_result(found)
+
+
+async def _get_certificate(wanted: dict[str, Any], provider: Provider | None) -> Any:
+    if is_mocked():
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return certificate_result(pulumi.runtime.invoke(GET_CERTIFICATE, given).value)
+    found = await _ask(lambda client: client.get_certificate(**wanted).outputs(), provider)
+    return found if found is UNKNOWN else certificate_result(found)
+
+
+async def _ask_with_doubts(ask: Callable[[Client, Callable[[str], None]], Result], provider: Provider | None) -> Any:
+    """
+    The same as `_ask`, and each doubt as a warning of the CLI, where the request fails too.
+    """
     doubts: list[str] = []
-
-    def ask(client: Client) -> list[Mapping[str, Any]]:
-        return [row.outputs() for row in client.list_workflow_instances(**given, warn=doubts.append)]
-
     try:
-        rows = await _ask(ask, provider)
+        return await _ask(lambda client: ask(client, doubts.append), provider)
     finally:
         for doubt in doubts:
             pulumi.log.warn(doubt)
-    return rows if rows is UNKNOWN else [summary(row) for row in rows]
 
 
 async def _ask(

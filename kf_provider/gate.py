@@ -8,7 +8,7 @@ gate waits for it, while no worker of the engine and no thread of the plugin is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from inspect import isawaitable
 from typing import Any, Final
@@ -23,11 +23,11 @@ from .durations import duration_seconds, spoken
 from .ending import ending
 from .errors import InstanceIdError, KeyfactorError
 from .keyfactor.matching import checked_expectations, differing, lacking
-from .keyfactor.models import InstanceSummary, Status, parse_instance_id
+from .keyfactor.models import InstanceSummary, Status, moment, parse_instance_id
 from .keyfactor.settings import Settings
 from .provider import Provider, invalid, is_mocked, own_provider, resolve_server, resolve_settings
 from .results import Evidence
-from .waiting.verdict import Conditions
+from .waiting.verdict import Conditions, expires_at, expiry
 from .waiting.watcher import watcher_for
 
 TYPE: Final = "keyfactor:index:WorkflowApproval"
@@ -39,6 +39,7 @@ _INPUTS: Final = (
     "expect",
     "server",
     "follow_restarts",
+    "max_age",
     "is_secret",
     "approved_instance_id",
     "lineage",
@@ -55,11 +56,12 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
     The record of an approval in the stack's state, made when the gate opens.
     """
 
-    __annotations__ = {**Evidence.__annotations__}  # the SDK types outputs by the class's own alone
+    replaces: pulumi.Output[Mapping[str, str] | None]  # when the approval before this one was given
+    __annotations__ = {**Evidence.__annotations__, **__annotations__}  # the SDK types outputs by the class's own alone
 
     def __init__(self, name: str, decision: pulumi.Output[dict[str, Any]], *, opts: pulumi.ResourceOptions) -> None:
         inputs = {key: decision[key] for key in _INPUTS}
-        super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(Evidence.__annotations__), **inputs}, opts)
+        super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(self.__annotations__), **inputs}, opts)
         self._registered_urn = self.urn
         if not is_mocked():
             self._guard(name, decision)
@@ -75,14 +77,16 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
         """
         Let nobody use the record but in a run whose record is the one that the program asks for.
 
-        `--target` and `--exclude` leave the record out of a run, and `ignore_changes` keeps an old one. The guard
+        `--target` and `--exclude` leave the record out of a run, and `ignore_changes` keeps an old one. And let nobody
+        use one that is too old, also where nothing could be asked: by its own date, in preview too. The guard
         stands before each output, and before the URN, which the SDK awaits for whatever depends on a resource: so it
         needs no second row in the CLI's table.
         """
-        recorded = {key: getattr(self, key) for key in ("status", "instance_id", "expect", "server")}
+        recorded = {key: getattr(self, key) for key in ("status", "instance_id", "expect", "server", "last_modified")}
 
         def compare(both: Any) -> bool:
-            if pulumi.runtime.is_dry_run():
+            is_preview = pulumi.runtime.is_dry_run()
+            if is_preview and (contains_unknowns(both) or both["recorded"]["status"] is None):
                 return True  # nothing is recorded yet, and nothing is done
             if contains_unknowns(both):
                 raise pulumi.RunError(
@@ -92,7 +96,12 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
                 )
             known, wanted = both["recorded"], both["wanted"]
             if known["status"] is None or changes(known, wanted, former=wanted["former_servers"]):
+                if is_preview:
+                    return True  # as above
                 raise pulumi.RunError(_left_out(name, known, wanted))
+            if expired := expiry(known["last_modified"], wanted["max_age"], now=wanted["answered_at"]):
+                instance = "its instance" if wanted["is_secret"] else f"workflow instance {known['instance_id']}"
+                raise pulumi.RunError(f"approval {name!r}: {instance} {expired}")
             return True
 
         both: pulumi.Output[Any] = pulumi.Output.all(wanted=decision, recorded=recorded)
@@ -125,18 +134,22 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
 
     `depends_on=[approval]`, `parent=approval` and any use of its outputs wait. A rejected, failed or unknown instance
     ends the run with one line, in preview before anything is changed; preview never waits. The approval is recorded in
-    the state with its evidence, and opens the gate for ever: bind it with `expect`, or pass a new id for each change.
+    the state with its evidence, and opens the gate for ever, unless `max_age` ends it: bind it with `expect`, or pass a
+    new id for each change.
 
     | status | the gate |
     |---|---|
-    | Complete | opens |
+    | Complete | opens; ends the run when that is longer ago than `max_age` |
     | Running, Suspended | waits, until `timeout` |
     | Rejected, Failed | ends the run |
     | CanceledForRestart | ends the run; with `follow_restarts` waits for the successor |
     | anything else | ends the run |
 
-    Outputs: those of `Evidence`.
+    Outputs: those of `Evidence`, and `expires_at`: until when the approval is valid, in ISO 8601; None without
+    `max_age`.
     """
+
+    expires_at: pulumi.Output[str | None]
 
     def __init__(
         self,
@@ -145,6 +158,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         *,
         timeout: str | float | timedelta | None = None,
         expect: Mapping[str, pulumi.Input[Any]] | None = None,
+        max_age: str | float | timedelta | None = None,
         follow_restarts: bool = False,
         wait: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -154,6 +168,8 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         :param instance_id: the GUID of the workflow instance, for example from the enrollment's answer
         :param timeout: how long to wait: seconds, `"90m"`, `"8h"`, `"PT8H"` or a timedelta; 1 hour unless given
         :param expect: what the approved instance must be, by dotted path: `{"current_state_data.Subject": "CN=..."}`
+        :param max_age: how long an approval is valid, from the instance's last change on: `"30d"`, seconds or a
+            timedelta; a recorded one too, also while nothing can be asked; for ever unless given
         :param follow_restarts: go on with the one successor of an instance that was restarted in Keyfactor
         :param wait: False makes a pending instance a problem at once
         :param opts: `provider` chooses another server
@@ -168,6 +184,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             if not _is_later(instance_id):
                 instance_id = parse_instance_id(instance_id)
             self._timeout = DEFAULT_TIMEOUT_SECONDS if timeout is None else duration_seconds(timeout)
+            self._max_age = None if max_age is None else duration_seconds(max_age)
             self._expect = _checked_expectations({} if expect is None else expect)
         except ValueError as error:
             raise invalid(f"WorkflowApproval {name!r}", error) from error
@@ -190,9 +207,29 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         self._is_built = True
         for output in Evidence.__annotations__:
             self.__dict__[output] = getattr(self._record, output)
+        self.expires_at = self.last_modified.apply(lambda date: expires_at(date, self._max_age))
+        if not is_mocked() and not pulumi.runtime.is_dry_run():
+            self._tell_what_is_replaced(datetime.now(UTC))
         # Only now, so that the row's clock runs while the gate waits; and no outputs: an unknown among them is written
         # into the state as a literal GUID.
         self._record.registered_urn.apply(lambda _: self.register_outputs({}))
+
+    def _tell_what_is_replaced(self, begun: datetime) -> None:
+        """
+        Say that this run has recorded a newer approval in an older one's place.
+        """
+
+        def tell(both: Mapping[str, Any]) -> None:
+            replaced = both["replaces"]
+            # It stays in the state, and is news in the run that recorded it.
+            if replaced and (moment(replaced["recorded_at"]) or begun) > begun:
+                pulumi.log.info(
+                    f"approved on {both['last_modified']}, replaces the approval of {replaced['last_modified']}",
+                    resource=self,
+                )
+
+        both: pulumi.Output[Any] = pulumi.Output.all(replaces=self._record.replaces, last_modified=self.last_modified)
+        both.apply(tell)
 
     def _hold_descendants(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         """
@@ -214,7 +251,9 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             "instance_id": known["instance_id"],
             "expect": dict(known["expect"]),
             "follow_restarts": self._follow_restarts or None,
+            "max_age": self._max_age,
             "former_servers": (),
+            "answered_at": None,
         }
         if is_mocked():
             return decision
@@ -260,7 +299,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         pulumi.log.warn("settings are missing: nothing is asked, and what is recorded opens", resource=self)
         return {"problem": str(error), "outcome": "settings", "server": server}
 
-    async def _watch(self, decision: Mapping[str, Any], settings: Settings) -> dict[str, str | None]:
+    async def _watch(self, decision: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         """
         Wait as long as this run may, and say what is wrong; nothing when the instance is approved.
         """
@@ -269,7 +308,7 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         timeout = self._timeout if may_wait and not is_preview else 0.0
         waiting = watcher_for(settings).wait(
             decision["instance_id"],
-            Conditions(expect=decision["expect"], follow_restarts=self._follow_restarts),
+            Conditions(expect=decision["expect"], follow_restarts=self._follow_restarts, max_age=self._max_age),
             timeout=timeout,
             may_be_new=timeout > 0 and bool(await self._id_output.resources()),
             request_timeout=min(settings.request_timeout, PREVIEW_TIMEOUT_SECONDS) if is_preview else None,
@@ -278,7 +317,8 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         )
         verdict = await (self._ending.unless_ended(waiting) if self._ending else waiting)
         if verdict.is_approved:
-            return {}
+            # The clock by which the guard judges the record's age as well.
+            return {"answered_at": verdict.instance.answered_at if verdict.instance else None}
         if verdict.is_pending and is_preview and may_wait:
             # Not ephemeral: the row is gone when the preview is over, and this is what there is to know.
             pulumi.log.info(f"{verdict.standing}; the update will wait", resource=self)

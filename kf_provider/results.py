@@ -104,6 +104,42 @@ class GetWorkflowInstanceResult(dict[str, Any], _Awaitable, metaclass=_NotTakenF
     current_state_data: pulumi.Output[Mapping[str, Any]] = pulumi.property("current_state_data")
 
 
+@pulumi.output_type
+class SubjectAlternativeName(dict[str, Any]):
+    """
+    A subject alternative name of a certificate; `type` is Keyfactor's number for its kind.
+    """
+
+    type: int | None = pulumi.property("type")
+    value: str | None = pulumi.property("value")
+
+
+@pulumi.output_type
+class GetCertificateResult(dict[str, Any], _Awaitable, metaclass=_NotTakenForAnAwaitable):
+    """
+    A certificate, as Keyfactor Command answers it.
+
+    Dates are ISO 8601 in UTC; `thumbprint` (SHA-1) and `serial_number` are capital hexadecimal digits; `pem` is the
+    certificate alone, without its chain, and without a private key. `metadata` is a secret output, always: people put
+    there what they like.
+    """
+
+    certificate_id: int = pulumi.property("certificate_id")
+    thumbprint: str | None = pulumi.property("thumbprint")
+    serial_number: str | None = pulumi.property("serial_number")
+    common_name: str | None = pulumi.property("common_name")
+    subject: str | None = pulumi.property("subject")
+    issuer: str | None = pulumi.property("issuer")
+    not_before: str | None = pulumi.property("not_before")
+    not_after: str | None = pulumi.property("not_after")
+    state: str | None = pulumi.property("state")
+    template_name: str | None = pulumi.property("template_name")
+    request_id: int | None = pulumi.property("request_id")
+    sans: list[SubjectAlternativeName] = pulumi.property("sans")
+    metadata: pulumi.Output[Mapping[str, Any]] = pulumi.property("metadata")
+    pem: str | None = pulumi.property("pem")
+
+
 class Evidence:
     """
     The outputs of an approval: a record keeps them in the state, and its gate gives them to the program.
@@ -138,9 +174,24 @@ def instance_result(fields: Mapping[str, Any]) -> GetWorkflowInstanceResult:
     )
 
 
+def certificate_result(fields: Mapping[str, Any]) -> GetCertificateResult:
+    """
+    The same for a certificate.
+    """
+    known: dict[str, Any] = {name: fields.get(name) for name in GetCertificateResult.__annotations__}
+    for name in ("certificate_id", "request_id"):
+        if known[name] is not None:
+            known[name] = int(known[name])  # every number is a float on the engine's wire
+    names = [
+        SubjectAlternativeName(**{key: name.get(key) for key in SubjectAlternativeName.__annotations__})
+        for name in known["sans"] or []
+    ]
+    return GetCertificateResult(**{**known, "sans": names, "metadata": pulumi.Output.secret(known["metadata"] or {})})
+
+
 def summary(fields: Mapping[str, Any]) -> WorkflowInstanceSummary:
     """
-    The same for a row of the list.
+    A row of the list, in the same way.
     """
     return WorkflowInstanceSummary(**_summary_fields(fields))
 

@@ -50,6 +50,7 @@ class LoopbackServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                date_header=False,  # the application tells its own time
                 ssl_certfile=certificate.server_cert if certificate else None,
                 ssl_keyfile=certificate.server_key if certificate else None,
             )
@@ -101,7 +102,7 @@ class _UvicornServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         ticks = 0
-        while not await self.on_tick(ticks):  # a tick is a tenth of a second; every tenth renews the Date header
+        while not await self.on_tick(ticks):  # a tick is a tenth of a second
             ticks += 10
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._end.wait(), 1)

@@ -7,12 +7,13 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from email.utils import format_datetime
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
 from starlette.routing import Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from .accounts import EVERY_PERMISSION, Account, ClientProof, Permission
 from .control import OPERATOR_USERNAME, ControlApi, approval_steps
@@ -460,7 +461,15 @@ class Sandbox:
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._own_app if _is_own_path(scope["path"]) else self._keyfactor_app
-        await app(scope, receive, send)
+
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # By the clock that `advance` moves, as everything else that the server says.
+                date = format_datetime(self._state.clock.now(), usegmt=True).encode()
+                message = {**message, "headers": [*message.get("headers", ()), (b"date", date)]}
+            await send(message)
+
+        await app(scope, receive, send_dated)
 
 
 def _is_own_path(path: str) -> bool:

@@ -80,6 +80,24 @@ def test_nothing_changes(stack: Stack) -> None:
     assert recorded == evidence_in(stack)
 
 
+def test_an_age_limit(stack: Stack) -> None:
+    """
+    A limit that is given to an approval of an earlier release changes no record, and judges it by the date in it.
+    """
+    recorded = evidence_in(stack)
+
+    stack.write(PROGRAM.replace('timeout="1m"', 'timeout="1m", max_age="365000d"'))
+    run = stack.up("--expect-no-changes")
+    assert (0, True) == (run.code, "10 unchanged" in run.text), run
+    stack.write(PROGRAM.replace('timeout="1m"', 'timeout="1m", max_age="1h"'))
+    run = stack.up()
+
+    assert 0 != run.code
+    assert "approval 'bound': workflow instance" in run.text
+    assert "is Complete since 2026-11-2" in run.text
+    assert recorded == evidence_in(stack)
+
+
 def test_refresh_of_what_had_a_problem_output(stack: Stack) -> None:
     """
     `problem`, an empty output of what an earlier release read, makes no change of a refresh; an update drops it.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -219,6 +220,19 @@ def test_create_refuses(connected: Plugin, server: Sandbox, act: str) -> None:
         connected.create({"instance_id": id_})
 
 
+def test_create_refuses_an_old_approval(connected: Plugin, server: Sandbox) -> None:
+    """
+    An approval that is older than it may be is not recorded, by the clock of the server that answers.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(id_)
+    server.advance(40 * 86_400 + 60)
+
+    with pytest.raises(grpc.RpcError, match="40 d ago, and may be no older than 30 d"):
+        connected.create({"instance_id": id_, "max_age": 30 * 86_400.0})
+    assert "Complete" == connected.create({"instance_id": id_, "max_age": 50 * 86_400.0})[1]["status"]
+
+
 def test_create_refuses_an_unmet_expectation(connected: Plugin, server: Sandbox) -> None:
     """
     An approval given for one certificate opens no other gate, and its values are not told.
@@ -311,6 +325,22 @@ def test_update_records_the_new_evidence(connected: Plugin, server: Sandbox) -> 
     record = connected.update({**RECORDED, "status": "Complete"}, {"instance_id": id_})
 
     assert (id_, {}, "Complete") == (record["instance_id"], record.get("expect", {}), record["status"])
+    assert "replaces" not in record  # nothing was recorded of when the old one was given
+
+
+def test_update_keeps_the_date_of_the_old_approval(connected: Plugin, server: Sandbox) -> None:
+    """
+    Of the approval that is replaced, its date is kept, and when that was: the program tells it in that run.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(id_)
+    begun = datetime.now(UTC)
+
+    record = connected.update({**RECORDED, "last_modified": "2026-10-28T12:00:00Z"}, {"instance_id": id_})
+
+    assert {"last_modified", "recorded_at"} == set(record["replaces"])
+    assert "2026-10-28T12:00:00Z" == record["replaces"]["last_modified"]
+    assert begun <= datetime.fromisoformat(record["replaces"]["recorded_at"]) <= datetime.now(UTC)
 
 
 def test_update_refuses(connected: Plugin, server: Sandbox) -> None:

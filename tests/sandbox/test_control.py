@@ -4,6 +4,8 @@ The control paths, which programs outside this repository drive.
 
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -71,6 +73,16 @@ def test_errors(server: Sandbox, control: httpx.Client) -> None:
 
     assert [response.status_code for response in responses] == [404, 404, 409, 400, 400, 400, 400, 400]
     assert all(response.json()["error"] for response in responses)
+
+
+def test_date_header(server: Sandbox, control: httpx.Client) -> None:
+    """
+    `Date` tells the sandbox's own time, which an age is counted against.
+    """
+    server.advance(40 * 86_400)
+    ahead = parsedate_to_datetime(control.get("/sandbox/journal").headers["Date"]) - datetime.now(UTC)
+
+    assert timedelta(days=40, seconds=-5) < ahead <= timedelta(days=40)
 
 
 def test_advance(server: Sandbox, control: httpx.Client) -> None:

@@ -58,8 +58,14 @@ async def until(is_true: Callable[[], bool]) -> None:
         (lambda known_later: kf.get_workflow_instances(status=known_later), "status", "get_workflow_instances_output"),
         (lambda known_later: kf.get_workflow_instances(limit=known_later), "limit", "get_workflow_instances_output"),
         (lambda known_later: kf.get_workflow_instances(ids=[known_later]), "ids", "get_workflow_instances_output"),
+        (
+            lambda known_later: kf.find_workflow_instance(match={"title": known_later}),
+            "match",
+            "find_workflow_instance_output",
+        ),
+        (lambda known_later: kf.get_certificate(request_id=known_later), "request_id", "get_certificate_output"),
     ],
-    ids=["instance_id", "reference_id", "filter", "limit", "part of a list"],
+    ids=["instance_id", "reference_id", "filter", "limit", "part of a list", "part of a match", "certificate"],
 )
 def test_output_for_a_plain_function(call: Callable[[Any], object], argument: str, twin: str) -> None:
     """

@@ -35,6 +35,8 @@ ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
         ({"timeout": []}, "[] is not a duration"),
         ({"timeout": True}, "True is not a duration"),
         ({"opts": pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="soon"))}, "'soon' is not a"),
+        ({"max_age": "a month"}, "'a month' is not a duration"),
+        ({"max_age": 0}, "0 is not a duration"),
         ({"expect": ["title"]}, "expect is a mapping of paths to values, not a list"),
         ({"expect": "title"}, "expect is a mapping of paths to values, not a str"),
         ({"expect": {"titel": "x"}}, "expects 'titel', which no instance has"),

@@ -4,9 +4,27 @@ The fields of an instance are the same everywhere that a program sees them.
 
 from __future__ import annotations
 
+import asyncio
+
 from kf_provider.instance import WorkflowInstance
-from kf_provider.keyfactor.models import Instance, InstanceDefinition, InstanceSignal, InstanceSummary
-from kf_provider.results import Definition, Evidence, GetWorkflowInstanceResult, Signal, WorkflowInstanceSummary
+from kf_provider.keyfactor.models import (
+    AlternativeName,
+    Certificate,
+    Instance,
+    InstanceDefinition,
+    InstanceSignal,
+    InstanceSummary,
+)
+from kf_provider.results import (
+    Definition,
+    Evidence,
+    GetCertificateResult,
+    GetWorkflowInstanceResult,
+    Signal,
+    SubjectAlternativeName,
+    WorkflowInstanceSummary,
+    certificate_result,
+)
 
 
 def fields_of(kind: type) -> list[str]:
@@ -21,6 +39,27 @@ def test_output_types_have_the_fields_of_the_models() -> None:
     assert list(InstanceSummary.model_fields) == fields_of(WorkflowInstanceSummary)
     assert list(InstanceDefinition.model_fields) == fields_of(Definition)
     assert list(InstanceSignal.model_fields) == fields_of(Signal)
+    assert list(Certificate.model_validate({"Id": 7}).outputs()) == fields_of(GetCertificateResult)
+    assert list(AlternativeName.model_fields) == fields_of(SubjectAlternativeName)
+
+
+def test_certificate_from_the_wire() -> None:
+    """
+    Numbers that have been through the engine are whole again, and what people put beside a certificate is secret.
+    """
+    names = [{"type": 2, "value": "web.example.com"}]
+    fields = {"certificate_id": 7.0, "request_id": 70.0, "sans": names, "metadata": {"Owner": "x"}}
+
+    async def convert() -> tuple[str, str, str | None, bool]:
+        result = certificate_result(fields)
+        return (
+            str(result.certificate_id),
+            str(result.request_id),
+            result.sans[0].value,
+            await result.metadata.is_secret(),
+        )
+
+    assert ("7", "70", "web.example.com", True) == asyncio.run(convert())
 
 
 def test_shared_fields_have_one_type() -> None:
