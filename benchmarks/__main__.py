@@ -1,5 +1,5 @@
 """
-The figures of the README: `python -m benchmarks [schedules] [client] [engine] [--json]`, or `make bench`.
+The figures of the README: `python -m benchmarks [schedules] [client] [commands] [engine] [--json]`, or `make bench`.
 
 Tables go to stdout and the figures to benchmarks/results/DATE.json, where those of other parts stay; with --json the
 figures go to stdout and the tables to stderr. Machines are noisy: times are measured beside each other in one run and
@@ -12,10 +12,15 @@ import argparse
 import json
 import sys
 
-from . import client, engine, schedules
+from . import client, commands, engine, schedules
 from .machine import ROOT, current_commit, description
 
-PARTS = {"schedules": schedules.measure, "client": client.measure, "engine": engine.measure}
+PARTS = {
+    "schedules": schedules.measure,
+    "client": client.measure,
+    "commands": commands.measure,
+    "engine": engine.measure,
+}
 
 
 def main() -> None:

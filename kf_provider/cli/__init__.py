@@ -16,7 +16,7 @@ import click
 from ..errors import KeyfactorError
 
 # Each is a file of this package, which has a command of the same name.
-COMMANDS: Final = ("get", "list", "wait", "certificate", "sandbox", "completion")
+COMMANDS: Final = ("get", "list", "wait", "certificate", "doctor", "sandbox", "completion")
 
 # What a command ends with where it is none of a wait's outcomes: exits.py has those.
 _FAULT: Final = 1

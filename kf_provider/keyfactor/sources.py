@@ -125,6 +125,38 @@ def find_settings(
     return merged
 
 
+class Origin(str):
+    """
+    The value of a setting as text, and where it was found.
+    """
+
+    source: str
+
+    @classmethod
+    def of(cls, value: object, source: str) -> Origin:
+        """
+        The value with its source.
+        """
+        found = cls(value if isinstance(value, str) else json.dumps(value, default=str))
+        found.source = source
+        return found
+
+
+def origins(settings: Mapping[str, Setting]) -> tuple[dict[str, Origin], dict[str, Origin]]:
+    """
+    What the environment gives of these settings, and what the profile file does, each with the name of its place.
+
+    Raises SettingsError when a profile file, or a profile in it, is named and cannot be read.
+    """
+    profile, (path, name) = _profile(), _profile_place()
+    of_environment = {field: os.environ.get(setting.variable) for field, setting in settings.items()}
+    of_profile = {field: profile.get(setting.profile_key) for field, setting in settings.items() if setting.profile_key}
+    return (
+        {field: Origin.of(value, settings[field].variable) for field, value in _set(of_environment).items()},
+        {field: Origin.of(value, f"profile {name!r} in {path}") for field, value in _set(of_profile).items()},
+    )
+
+
 def merge_sources(*sources: Mapping[str, T], kinds: Sequence[CredentialKind]) -> dict[str, T]:
     """
     One mapping of field names to values out of several, the highest first.

@@ -52,8 +52,8 @@ LAYERS = [
     {"ending", "functions", "instance", "approval"},
     {"gate"},
     {"cli.exits", "cli.options"},
-    {"cli.ci", "cli.live", "cli.resume"},
-    {"cli.certificate", "cli.completion", "cli.get", "cli.list", "cli.sandbox", "cli.wait"},
+    {"cli.checks", "cli.ci", "cli.live", "cli.resume"},
+    {"cli.certificate", "cli.completion", "cli.doctor", "cli.get", "cli.list", "cli.sandbox", "cli.wait"},
     {"cli"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -84,6 +84,7 @@ TESTED_ELSEWHERE = {
         (f"cli.{name}" for name in ("certificate", "completion", "exits", "get", "list", "options")),
         "cli/test_commands.py",
     ),
+    **dict.fromkeys((f"cli.{name}" for name in ("checks", "doctor")), "cli/test_doctor.py"),
     **dict.fromkeys((f"cli.{name}" for name in ("ci", "live", "resume", "wait")), "cli/test_wait.py"),
     "waiting.progress": "unit/waiting/test_wait.py",  # data alone, which a wait fills
     "cli.sandbox": "sandbox/test_cli.py",  # starts what the tests in that folder are about
