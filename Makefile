@@ -21,7 +21,7 @@ endif
 FIND_CLI := cli=$$($(BIN)/python tools/pulumi/find.py) && export KF_PULUMI_BIN="$$cli" PATH="$$cli:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kerberos quick quick-unit quick-processes check bench clean freeze
+.PHONY: help demo test test-kerberos quick quick-unit quick-processes check bench dist pages picture clean freeze
 
 help:
 	@echo 'make demo    watch a real `pulumi up` wait for an approval (HOLD=1: you approve)'
@@ -30,6 +30,8 @@ help:
 	@echo 'make quick   those that need no CLI, no browser and no patience'
 	@echo 'make check   ruff, mypy --strict, the layer test'
 	@echo 'make bench   the figures of the README, measured on this machine'
+	@echo 'make dist    the wheel and the source archive, in dist/'
+	@echo 'make pages   docs/reference.md, out of the docstrings; make picture: docs/gate.svg, out of a real update'
 	@echo 'make freeze  write the installed versions into constraints.txt'
 	@echo 'make clean   remove .venv and all caches of this checkout (the Pulumi CLI stays in the user cache)'
 
@@ -60,6 +62,18 @@ check: $(INSTALLED)
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy --strict kf_provider tests tools benchmarks
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
+
+# The wheel and the source archive, as they would be published.
+dist: $(INSTALLED)
+	@rm -rf dist
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
+
+# What is made of the source: the reference, and the picture in the README.
+pages: $(INSTALLED)
+	@PYTHONPATH=. $(BIN)/python tools/reference.py
+
+picture: $(INSTALLED)
+	@$(FIND_CLI) && PYTHONPATH=. exec $(BIN)/python -m tools.picture
 
 bench: $(INSTALLED)
 	@$(FIND_CLI) && $(BIN)/python -m benchmarks && exec $(BIN)/python -m benchmarks.sandbox_load

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -67,6 +70,12 @@ if TYPE_CHECKING:
     type=click.Choice([str(scheme) for scheme in WindowsScheme]),
     help="Take Windows logins alone, by Negotiate or NTLM, as IIS does; needs pyspnego.",
 )
+@click.option(
+    "--connection",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the first line to a file, too, as soon as the sandbox answers.",
+)
 @click.option("--seed", type=int, help="Seed of ids and faults; without it a new one, which is shown.")
 def sandbox_command(
     port: int,
@@ -78,6 +87,7 @@ def sandbox_command(
     unkind: float,
     oauth_client: str,
     windows: str | None,
+    connection: Path | None,
     seed: int | None,
 ) -> None:
     """
@@ -120,7 +130,10 @@ def sandbox_command(
     except (OSError, ValueError) as exc:
         raise click.ClickException(str(exc)) from exc
     with server:
-        click.echo(json.dumps(server.connection()))
+        line = json.dumps(server.connection())
+        if connection is not None:
+            _write(connection, line)
+        click.echo(line)
         sys.stdout.flush()
         click.echo(_instructions(server), err=True)
         while ends.empty():
@@ -130,8 +143,25 @@ def sandbox_command(
         click.echo(f"\nHow the clients have behaved (seed {server.seed}):\n\n{server.report().card()}", err=True)
 
 
+def _write(file: Path, line: str) -> None:
+    """
+    The line in a file that others cannot read: whole from the moment it is there, because a shell waits for it.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
+        with os.fdopen(descriptor, "w") as new:
+            new.write(f"{line}\n")
+        os.replace(name, file)
+    except OSError as exc:
+        raise click.ClickException(f"--connection: {file} cannot be written ({exc.strerror})") from exc
+
+
 def _instructions(server: Sandbox) -> str:
-    exports = "".join(f"  export {name}='{text}'\n" for name, text in server.environment().items())
+    # In the words of the shell that it runs in: on Windows that is PowerShell, whose `curl` may be another program.
+    is_windows = os.name == "nt"
+    export = "$env:{}='{}'" if is_windows else "export {}='{}'"
+    exports = "".join(f"  {export.format(name, text)}\n" for name, text in server.environment().items())
+    curl, goes_on = ("curl.exe", "`") if is_windows else ("curl", "\\")
     return f"""\
 Keyfactor sandbox at {server.url}/{server.api_path} (seed {server.seed}); Ctrl-C ends it.
 
@@ -139,9 +169,9 @@ See the workflow instances, approve and deny:  {server.url}/
 
 Start an enrollment that one person must approve, approve it, look at it:
 
-  curl -s {server.url}/sandbox/enrollments -d '{{"subject": "CN=web.keyexample.com", "approvals": 1}}'
-  curl -s {server.url}/sandbox/instances/INSTANCE_ID/approve -d '{{"comment": "fine"}}'
-  curl -s -u '{server.username}:{server.password}' -H 'x-keyfactor-requested-with: APIClient' \\
+  {curl} -s {server.url}/sandbox/enrollments -d '{{"subject": "CN=web.keyexample.com", "approvals": 1}}'
+  {curl} -s {server.url}/sandbox/instances/INSTANCE_ID/approve -d '{{"comment": "fine"}}'
+  {curl} -s -u '{server.username}:{server.password}' -H 'x-keyfactor-requested-with: APIClient' {goes_on}
     {server.url}/{server.api_path}/Workflow/Instances/INSTANCE_ID
 
 For a client in another shell:

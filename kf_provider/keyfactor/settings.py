@@ -167,7 +167,7 @@ class Settings(CredentialSettings, ServerSettings):
         float,
         BeforeValidator(_seconds),
         Field(ge=0, allow_inf_nan=False),
-        Setting("how long a waiting gate rides out a server that does not answer", "KEYFACTOR_OUTAGE_SECONDS"),
+        Setting("how long a server may be silent while a gate waits", "KEYFACTOR_OUTAGE_SECONDS"),
     ] = 600.0
     former_servers: Annotated[tuple[str, ...], BeforeValidator(checked_servers), FORMER_SERVERS] = ()
     status_names: Annotated[

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def programs(pattern: str) -> list[object]:
         for number, code in enumerate(blocks(page, "python"), 1)
         if re.search(pattern, code)
     ]
+
+
+def with_commands() -> list[object]:
+    """The pages of `docs/` with shell blocks, but those whose blocks have a test of their own."""
+    pages = [page for page in PAGES[1:] if blocks(page, "sh") and page.stem != "quick-start"]
+    return [pytest.param(page, id=page.stem) for page in pages]
 
 
 @pytest.fixture
@@ -95,12 +102,19 @@ def test_test(tmp_path: Path, test: str) -> None:
     assert "1 passed" in done.stdout, done.stdout
 
 
-def test_readme_commands(new_stack: NewStack, tmp_path: Path) -> None:
+def test_readme_is_short() -> None:
     """
-    The README's shell lines: make's targets are there, the configuration can be set, the sandbox starts and obeys curl.
+    The README is the first screen and the map: at most 900 words.
     """
-    make, pip, config, start, drive = blocks(ROOT / "README.md", "sh")
-    for target in re.findall(r"^make (\w+)", make, re.MULTILINE):
+    assert 900 >= len((ROOT / "README.md").read_text().split())
+
+
+def test_readme_commands(new_stack: NewStack) -> None:
+    """
+    The README's shell lines: make's targets are there, and the configuration can be set.
+    """
+    make, pip, config = blocks(ROOT / "README.md", "sh")
+    for target in [*re.findall(r"^make (\w+)", make, re.MULTILINE), "dist"]:
         subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
     assert pip.startswith("pip install . ")
 
@@ -115,23 +129,130 @@ def test_readme_commands(new_stack: NewStack, tmp_path: Path) -> None:
     assert "keyfactor:hostname: keyfactor.example.com" in written
     assert "a password" not in written
 
-    install, run = start.splitlines()
-    assert install == "pip install 'kf-provider[sandbox]'"
-    script = f"""
-        {run} > line 2> told & pid=$!
-        while [ ! -s line ]; do kill -0 $pid; sleep 0.1; done
-        SANDBOX=$(python -c 'import json; print(json.load(open("line"))["url"])')
-        {drive}
-        kill $pid; wait $pid
+
+def test_quick_start(cli_folder: Path, tmp_path: Path) -> None:
     """
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_PROXY": "127.0.0.1"}
-    done = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+    The quick start as it stands, in two terminals: own folder, own venv, the wait, the approval, the second update.
+    """
+    install, start, make, login, request, update, approve, again, remove = blocks(
+        ROOT / "docs" / "quick-start.md", "sh"
     )
-    assert done.returncode == 0, done
+    assert install.startswith("git clone ")
+    script = f"""
+        ln -s {ROOT} kf_provider
+        {install.partition(chr(10))[2]}
+        (
+        {start.rstrip()} & echo $! > sandbox.pid
+        )
+        until [ -s sandbox.json ]; do sleep 0.1; done
+        trap 'kill $(cat sandbox.pid)' EXIT
+        {make}
+        {login}
+        {request}
+        {{ until curl -s "$url/sandbox/journal" | grep -q "/Workflow/Instances/$id"; do sleep 0.3; done; sleep 2
+        {approve.rstrip()}; }} > approval &
+        {update}
+        {again}
+        {remove}
+    """
+    clean = {name: text for name, text in os.environ.items() if not re.match("KEYFACTOR_|PULUMI_|VIRTUAL_ENV", name)}
+    environment = {
+        "PATH": f"{cli_folder}{os.pathsep}{clean.pop('PATH')}",
+        "HOME": str(tmp_path),
+        "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
+        "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", textwrap.dedent(script)],
+        cwd=tmp_path,
+        env={**clean, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\+ +4 created", done.stdout), done.stdout
+    assert re.search(r"4 unchanged", done.stdout), done.stdout
+    assert re.search(r"- +4 deleted", done.stdout), done.stdout
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES[1:] if blocks(page, "sh")])
+def test_removing_a_gate(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A gate that is taken out of the program goes from the state without a request, and what waited for it stays.
+    """
+    after = blocks(ROOT / "docs" / "removing-a-gate.md", "python")[0]
+    stack = new_stack(blocks(ROOT / "docs" / "migrating-from-a-script.md", "python")[0], server.environment())
+    stack.config(**{"gate:instanceId": approved})
+    assert stack.up().code == 0
+    before = stack.resource("listener")
+    asked = len(server.journal())
+
+    stack.write(after)
+    run = stack.up()
+
+    assert (0, asked) == (run.code, len(server.journal())), run
+    assert before is not None
+    assert before["outputs"] == (stack.resource("listener") or {}).get("outputs")
+    assert "2 deleted" in run.text.replace("- ", ""), run
+    assert "2 unchanged" in run.text, run
+    assert [] == [res["urn"] for res in stack.resources if "keyfactor" in res["type"]]
+
+
+def test_settings_page() -> None:
+    """
+    The page on settings names every setting, by each of its names, and no other.
+    """
+    from kf_provider.keyfactor.settings import CONFIG_KEYS, ENVIRONMENT
+
+    text = (ROOT / "docs" / "settings.md").read_text()
+
+    assert set(CONFIG_KEYS) == set(re.findall(r"`keyfactor:(\w+)`", text)) - {"keyfactor"}
+    named = set(re.findall(r"KEYFACTOR_[A-Z_]+", text))
+    assert set(ENVIRONMENT) == named - {"KEYFACTOR_AUTH_CONFIG_FILE", "KEYFACTOR_AUTH_CONFIG_PROFILE"}
+
+
+def documents() -> list[Path]:
+    return [
+        path
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
+        if "node_modules" not in path.parts
+    ] + [ROOT / "kf_provider" / "sandbox" / "README.md"]
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in documents()])
+def test_links(page: Path) -> None:
+    """
+    Each link to a file of this repository leads to one, and to a heading that is there.
+    """
+    links = re.findall(r"\]\(([^)]+)\)", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL))
+    for link in links:
+        if re.match("https?:", link):
+            continue
+        target, _, heading = link.partition("#")
+        file = page.parent / target if target else page
+        assert file.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}, link
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in (ROOT / "examples").iterdir() if path.is_dir()))
+def test_example_is_explained(example: str) -> None:
+    """
+    Each example has a README, and stands in the list of them.
+    """
+    assert (ROOT / "examples" / example / "README.md").read_text().startswith("# ")
+    assert f"]({example})" in (ROOT / "examples" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", with_commands())
 def test_commands(new_stack: NewStack, server: Sandbox, approved: str, page: Path) -> None:
     """
     The shell blocks of a page of `docs/` run in their order, as one script in the folder of a stack `test`.
@@ -152,19 +273,6 @@ def test_commands(new_stack: NewStack, server: Sandbox, approved: str, page: Pat
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_settings_page() -> None:
-    """
-    The page on settings names every setting, by each of its names, and no other.
-    """
-    from kf_provider.keyfactor.settings import CONFIG_KEYS, ENVIRONMENT
-
-    text = (ROOT / "docs" / "settings.md").read_text()
-
-    assert set(CONFIG_KEYS) == set(re.findall(r"`keyfactor:(\w+)`", text)) - {"keyfactor"}
-    named = set(re.findall(r"KEYFACTOR_[A-Z_]+", text))
-    assert set(ENVIRONMENT) == named - {"KEYFACTOR_AUTH_CONFIG_FILE", "KEYFACTOR_AUTH_CONFIG_PROFILE"}
 
 
 @pytest.mark.parametrize("example", sorted(path.parent.name for path in (ROOT / "examples").glob("*/__main__.py")))

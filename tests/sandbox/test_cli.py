@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -138,3 +139,24 @@ def test_command_prints_the_address() -> None:
             process.terminate()
 
     assert page.headers["content-type"].startswith("text/html")
+
+
+def test_connection_file(tmp_path: Path) -> None:
+    """
+    The first line is in a file, too, for shells: whole, and for nobody else to read.
+    """
+    file = tmp_path / "sandbox.json"
+    command = [sys.executable, "-m", "kf_provider", "sandbox", "--connection", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        written = file.read_text()
+        process.terminate()
+        process.communicate(timeout=10)
+    elsewhere = subprocess.run(
+        [*command[:-1], str(tmp_path / "no" / "x")], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert line == written
+    assert 0o600 == file.stat().st_mode & 0o777
+    assert (1, 1, "") == (elsewhere.returncode, elsewhere.stderr.count("\n"), elsewhere.stdout)

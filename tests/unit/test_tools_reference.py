@@ -1,0 +1,28 @@
+"""
+docs/reference.md is made of the code as it is.
+"""
+
+from __future__ import annotations
+
+import kf_provider as kf
+from tools import reference
+
+
+def test_page_is_of_this_code() -> None:
+    """
+    `make pages` would change nothing.
+    """
+    assert reference.PAGE.read_text() == reference.page(), "run `make pages`"
+
+
+def test_nothing_public_is_missing() -> None:
+    """
+    Each function, resource, result and error that is exported stands in the page.
+    """
+    text = reference.page()
+
+    assert [] == [name for name in kf.__all__ if not name.endswith("_output") and name not in text and name not in DATA]
+
+
+# Records of `Client`, which have the fields of the results, and types for annotations.
+DATA = {"Filters", "InstanceDefinition", "InstanceSignal", "Settings"}

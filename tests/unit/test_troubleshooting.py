@@ -1,0 +1,117 @@
+"""
+docs/troubleshooting.md explains each message of the package, found in the source.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "kf_provider"
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+
+# Names and small parts of messages that other rows explain.
+PARTS = (
+    "the host name (keyfactor:hostname)",
+    "the token URL (keyfactor:tokenUrl",
+    "the host name and the API path",
+    "the list of workflow instances",
+    "the workflow instance of ",
+    "the token endpoint on ",
+    "an object of type ",
+    "a number of more than 18 digits",
+    "; next look in ",
+    "waits for the server",
+    "see KEYFACTOR_AUTH_CONFIG_FILE",
+    "the list does not show what is there",
+    "the list ignores the query",
+    "How the clients have behaved",
+    "Keyfactor sandbox at ",
+    "urn:ietf:params",
+    "the ticket of this user",
+    "a name with a null in it",
+    "kerberos, with a ticket (kinit)",
+    "##vso[task.",
+    "### Keyfactor approvals",
+    ":param ",
+    "pulumi-python:dynamic/",
+)
+# What is shown by `--help`, or is explained in docs/settings.md, is no message.
+NO_MESSAGE = re.compile(r"(Setting|option|argument|command|group|Option|Choice|compile|TypeVar|debug)$")
+# The sandbox has a page of its own, the rules' findings are in docs/policies.md, and `kf doctor` says its remedies.
+ELSEWHERE = ("sandbox/", "policy/", "cli/checks.py")
+
+
+def messages(words: int = 4) -> Iterator[tuple[str, str]]:
+    """Each text of so many words that a person may be shown, with its place; what is put in at run time is `…`."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE).as_posix()
+        if not place.startswith(ELSEWHERE):
+            for node in texts(ast.parse(path.read_text()), words):
+                yield said(node), f"{place}:{node.lineno}"
+
+
+def texts(node: ast.AST, words: int) -> Iterator[ast.expr]:
+    """The outermost texts of so many words below a node, without docstrings."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Expr(value=ast.Constant()):  # a docstring
+                continue
+            case ast.Call(func=func) if NO_MESSAGE.search(ast.unparse(func)):
+                continue
+            case ast.Constant() | ast.JoinedStr() | ast.BinOp(op=ast.Add()) if is_sentence(said(child), words):
+                yield child
+            case _:
+                yield from texts(child, words)
+
+
+def said(node: ast.expr) -> str:
+    """A literal text."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(said(part) if isinstance(part, ast.Constant) else "…" for part in parts)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return said(left) + said(right)
+        case _:
+            return "…"
+
+
+def is_sentence(text: str, words: int) -> bool:
+    """Whether it is a message, and no name or part of one."""
+    return len(re.findall(r"\b[A-Za-z']{2,}\b", text)) >= words
+
+
+def fragments() -> list[str]:
+    """What the page explains: the code in the first column of its tables."""
+    return [
+        code
+        for line in PAGE.splitlines()
+        if line.startswith("| `")
+        for code in re.findall(r"`` (.*?) ``|`([^`]+)`", line.split(" | ")[0])
+        for code in code
+        if code
+    ]
+
+
+@pytest.mark.parametrize(("text", "place"), [pytest.param(text, place, id=place) for text, place in messages()])
+def test_message_is_explained(text: str, place: str) -> None:
+    """
+    A part of each message stands in the page.
+    """
+    assert any(part in text for part in [*fragments(), *PARTS]), f"docs/troubleshooting.md lacks {text!r} ({place})"
+
+
+def test_nothing_is_stale() -> None:
+    """
+    Each part that the page explains is one of a message.
+    """
+    everything = [text for text, _ in messages(words=1)]
+
+    assert [] == [part for part in fragments() if not any(part in text for text in everything)]
