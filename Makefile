@@ -1,11 +1,13 @@
 # Everything a developer runs. Each target sets up what it needs, and costs nothing the second time.
 #   PYTHON=python3.12   another interpreter for .venv
 #   HOLD=1              make demo: wait for your approval instead of giving it
+#   EXAMPLE=enroll      make demo: request a certificate, have it approved, deploy it, renew it
 #   ARGS="-k name"      make test: more arguments for pytest
 
 PYTHON ?= python3
 ARGS ?=
 HOLD ?=
+EXAMPLE ?= gate
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,7 +38,7 @@ help:
 	@echo 'make clean   remove .venv and all caches of this checkout (the Pulumi CLI stays in the user cache)'
 
 demo: $(INSTALLED)
-	@$(FIND_CLI) && exec $(BIN)/python tools/demo.py $(if $(HOLD),--hold)
+	@$(FIND_CLI) && exec $(BIN)/python tools/demo.py --example $(EXAMPLE) $(if $(HOLD),--hold)
 
 test: $(INSTALLED)
 	@tools/browser.sh

@@ -1,8 +1,9 @@
 """
 Show a real `pulumi up` that waits for an approval: what `make demo` runs.
 
-A sandbox plays Keyfactor on a loopback port; examples/approval-gate runs against it, with a backend, a PULUMI_HOME and
-a HOME of its own in a temporary folder. Nothing stays: the folder goes, and all processes end with this one.
+A sandbox plays Keyfactor on a loopback port; examples/approval-gate runs against it, or with `--example enroll`
+examples/enroll-approve-deploy, with a backend, a PULUMI_HOME and a HOME of its own in a temporary folder. Nothing
+stays: the folder goes, and all processes end with this one.
 Exit status: 0 when every step went as it is told, 1 with the reason otherwise, 130 and 143 when it was interrupted.
 """
 
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-EXAMPLE = CHECKOUT / "examples/approval-gate"
+EXAMPLES = {"gate": "approval-gate", "enroll": "enroll-approve-deploy"}
 
 START_SECONDS = 30  # for the sandbox to print its address
 WAIT_SECONDS = 6  # how long the gate is left waiting before the approval
@@ -72,6 +73,11 @@ class Sandbox:
         requests = self.call("/sandbox/journal")["requests"]
         return sum(record["instance_id"] == instance_id for record in requests)
 
+    def looked_at(self) -> list[str]:
+        """The instances that somebody has asked for by their ids, each once, in that order."""
+        requests = self.call("/sandbox/journal")["requests"]
+        return list(dict.fromkeys(record["instance_id"] for record in requests if record["instance_id"]))
+
 
 @contextlib.contextmanager
 def sandbox(work: Path) -> Iterator[Sandbox]:
@@ -110,12 +116,16 @@ def sandbox(work: Path) -> Iterator[Sandbox]:
 class Pulumi:
     """The CLI, in a project folder that is a copy of the example."""
 
-    def __init__(self, work: Path, account: dict[str, Any]) -> None:
+    def __init__(self, work: Path, account: dict[str, Any], example: str = "gate") -> None:
         self.project = work / "project"
         # The CLI writes Pulumi.<stack>.yaml beside Pulumi.yaml: a copy keeps the checkout clean.
-        shutil.copytree(EXAMPLE, self.project, ignore=shutil.ignore_patterns("__pycache__", "Pulumi.*"))
+        shutil.copytree(
+            CHECKOUT / "examples" / EXAMPLES[example],
+            self.project,
+            ignore=shutil.ignore_patterns("__pycache__", "Pulumi.*"),
+        )
         # Without the example's `virtualenv`, which is a path from its own folder: PATH below names the same one.
-        (self.project / "Pulumi.yaml").write_text("name: kf-approval-gate\nruntime: python\n")
+        (self.project / "Pulumi.yaml").write_text(f"name: kf-{EXAMPLES[example]}\nruntime: python\n")
         for folder in ("home", "backend", "pulumi-home"):
             (work / folder).mkdir()
         theirs = ("PULUMI_", "KEYFACTOR_", "KF_")
@@ -191,9 +201,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Approver(threading.Thread):
-    """Approves the instance a few seconds after the gate has begun to look at it."""
+    """Approves the instance a few seconds after the gate has begun to look at it; without an id, the next new one."""
 
-    def __init__(self, server: Sandbox, instance_id: str) -> None:
+    def __init__(self, server: Sandbox, instance_id: str | None = None) -> None:
         super().__init__(daemon=True)
         self.approved_at: datetime | None = None
         self.failed = threading.Event()
@@ -201,11 +211,12 @@ class Approver(threading.Thread):
         self.problem = ""
         self._server = server
         self._instance_id = instance_id
-        self._before = server.looks(instance_id)
+        self._before = server.looks(instance_id) if instance_id else 0
+        self._known = server.looked_at()
 
     def run(self) -> None:
         try:
-            while self._server.looks(self._instance_id) == self._before:
+            while not self._is_looked_at():
                 if self.over.wait(0.3):
                     return
             if self.over.wait(WAIT_SECONDS):
@@ -218,6 +229,12 @@ class Approver(threading.Thread):
             return
         if not ON_A_TERMINAL:  # there the CLI is drawing
             tell("\n>> the demo, as the manager, has approved the request")
+
+    def _is_looked_at(self) -> bool:
+        if self._instance_id is None:
+            self._instance_id = next((one for one in self._server.looked_at() if one not in self._known), None)
+            return self._instance_id is not None
+        return self._server.looks(self._instance_id) > self._before
 
 
 # ---- the story
@@ -247,6 +264,63 @@ def demo(work: Path, *, hold: bool) -> None:
         tell("\n6. Everything is removed again.")
         pulumi.show("destroy", "--yes", "--skip-preview")
         pulumi.ask("stack", "rm", "--yes", "demo")
+
+
+def demo_enroll(work: Path, *, hold: bool) -> None:
+    tell("1. A sandbox plays Keyfactor, and issues what is approved. The stack makes a key and a request for it.")
+    with sandbox(work) as server:
+        pulumi = Pulumi(work, server.account, "enroll")
+        pulumi.ask("stack", "init", "demo")
+        pulumi.ask("config", "set", "commonName", "web.keyexample.com")
+
+        tell("\n2. The update enrolls, waits at the gate, gets the certificate, compares its key, and deploys it.")
+        approved_up(pulumi, server, hold=hold)
+        first = issued(pulumi)
+
+        tell("\n4. A second update finds everything as it is: nothing to request, nothing to wait for.")
+        pulumi.show("up", "--yes", "--skip-preview", "--expect-no-changes")
+
+        tell("\n5. A month later: a new key, a new request, a new approval; the old certificate serves until then.")
+        server.call("/sandbox/advance", {"seconds": 30 * 86_400})
+        pulumi.ask("config", "set", "renewal", "second")
+        approved_up(pulumi, server, hold=hold)
+        if issued(pulumi) == first:
+            raise DemoError("the renewal has deployed the old certificate again")
+
+        tell("\n6. Everything is removed again.")
+        pulumi.show("destroy", "--yes", "--skip-preview")
+        pulumi.ask("stack", "rm", "--yes", "demo")
+
+
+def approved_up(pulumi: Pulumi, server: Sandbox, *, hold: bool) -> None:
+    """An update that waits for its own new request, which the demo approves, or the user at the sandbox's page."""
+    approver = Approver(server)
+    if hold:
+        tell(f"   It is yours to decide, in a browser:  {server.url}")
+    else:
+        tell(f"   The demo approves the request {WAIT_SECONDS} seconds after the gate's first look.")
+        approver.start()
+    try:
+        pulumi.show("up", "--yes", "--skip-preview", stop=approver.failed)
+    finally:
+        approver.over.set()
+    if not hold:
+        approver.join()
+        if approver.problem or approver.approved_at is None:
+            raise DemoError(approver.problem or "the update ended before the approval was given: the gate did not wait")
+
+
+def issued(pulumi: Pulumi) -> str:
+    """Look into the stack: the thumbprint of the certificate that is deployed."""
+    outputs = json.loads(pulumi.ask("stack", "output", "--json"))
+    resources = json.loads(pulumi.ask("stack", "export"))["deployment"]["resources"]
+    listener = next((found for found in resources if found["urn"].endswith("::listener")), None)
+    if not listener or "BEGIN CERTIFICATE" not in str(listener["inputs"]["input"]):
+        raise DemoError("`listener` has no certificate")
+    tell("\n3. The certificate is deployed:")
+    for name in ("approved_instance", "thumbprint", "not_after"):
+        tell(f"   {name:25} {outputs[name]}")
+    return str(outputs["thumbprint"])
 
 
 def update(pulumi: Pulumi, server: Sandbox, instance_id: str, *, hold: bool) -> datetime | None:
@@ -299,7 +373,9 @@ def check(pulumi: Pulumi, instance_id: str, approved_at: datetime | None) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description="Show a `pulumi up` that waits for an approval in a sandbox.")
     parser.add_argument("--hold", action="store_true", help="do not approve; say how, and wait")
-    hold = parser.parse_args().hold
+    parser.add_argument("--example", choices=EXAMPLES, default="gate", help="which example runs")
+    given = parser.parse_args()
+    hold, show = given.hold, demo_enroll if given.example == "enroll" else demo
 
     def stop(number: int, _frame: object) -> NoReturn:
         print("\nThe demo is being ended.", file=sys.stderr, flush=True)
@@ -313,7 +389,7 @@ def main() -> None:
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="kf-demo-", ignore_cleanup_errors=True) as work:
-            demo(Path(work), hold=hold)
+            show(Path(work), hold=hold)
     except DemoError as exc:
         sys.exit(f"\nThe demo failed: {exc}")
     except KeyboardInterrupt:

@@ -26,13 +26,14 @@ DEFAULT_TOKEN_LIFETIME_SECONDS: Final = 300.0
 
 class Permission(StrEnum):
     """
-    The permissions on workflow instances, by their names of Command 10.
+    The permissions on workflow instances, by their names of Command 10, and the one on certificates.
     """
 
     READ_ALL = "ReadAll"
     READ_ASSIGNED_TO_ME = "ReadAssignedToMe"
     READ_MY = "ReadMy"
     MANAGE = "Manage"
+    READ_CERTIFICATES = "CertificatesRead"
 
 
 EVERY_PERMISSION: Final = frozenset(Permission)

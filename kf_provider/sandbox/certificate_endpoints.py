@@ -1,7 +1,8 @@
 """
-The endpoints that start workflow instances, under /Enrollment and /Certificates: just enough to get an id.
+The endpoints under /Enrollment and /Certificates: what starts a workflow instance, and the certificate it issues.
 
-Source: keyfactor-api.md, section 8. The request bodies are read only as far as an instance shows them.
+Source: keyfactor-api.md, sections 8 and 11; the specification of Command 10. The request bodies are read only as far as
+an instance or a certificate shows them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .call import Call
+from .accounts import Permission
+from .call import Call, require_permission
 from .definitions import enrollment_data
-from .responses import KeyfactorJsonResponse, bad_request
+from .instance_endpoints import DEFAULT_RETURN_LIMIT
+from .issuance import UnreadableRequestError, request_id, requested_names, signing_request
+from .query import QueryError, parse_query
+from .responses import CODE_NOT_FOUND, ApiError, KeyfactorJsonResponse, bad_request
 from .state import DEFAULT_TEMPLATE, SandboxState
+from .wire import CERTIFICATE_FIELDS
 from .workflow import Instance
 
 
@@ -33,7 +39,11 @@ class CertificateEndpoints:
         csr = body.get("csr")
         if not isinstance(csr, str) or not csr.strip():
             raise bad_request("CSR is required.")
-        return self._enroll(call, body, subject=_string(body, "subject") or "CN=sandbox.keyexample.com", csr=csr)
+        try:
+            subject, names = requested_names(signing_request(csr))
+        except UnreadableRequestError:
+            subject, names = "CN=sandbox.keyexample.com", []  # kind to clients that only want an id
+        return self._enroll(call, body, subject=_string(body, "subject") or subject, names=names, csr=csr)
 
     def enroll_pfx(self, call: Call) -> Response:
         """
@@ -43,7 +53,43 @@ class CertificateEndpoints:
         subject = _string(body, "subject")
         if not subject:
             raise bad_request("Subject is required.")
-        return self._enroll(call, body, subject=subject, csr=None)
+        return self._enroll(call, body, subject=subject, names=[], csr=None)
+
+    def get(self, call: Call) -> Response:
+        """
+        GET Certificates/{id}.
+        """
+        require_permission(self._state, call, Permission.READ_CERTIFICATES)
+        text = call.raw_id
+        certificate = self._state.authority.certificates.get(int(text) if text.isdecimal() and len(text) < 10 else 0)
+        if certificate is None:
+            raise ApiError(404, CODE_NOT_FOUND, f"No certificate {text[:20]} was found.")
+        return KeyfactorJsonResponse(
+            self._state.wire.certificate(certificate, with_metadata=_flag(call, "IncludeMetadata"))
+        )
+
+    def list_all(self, call: Call) -> Response:
+        """
+        GET Certificates: without the revoked and the expired ones, unless asked for.
+        """
+        require_permission(self._state, call, Permission.READ_CERTIFICATES)
+        wire, now = self._state.wire, self._state.clock.now()
+        try:
+            wanted = parse_query(call.parameter("QueryString") or "", CERTIFICATE_FIELDS)
+        except QueryError as exc:
+            raise bad_request(f"The query string is not valid: {exc}.") from exc
+        found = [
+            certificate
+            for certificate in self._state.authority.certificates.values()
+            if (certificate.revoked_at is None or _flag(call, "IncludeRevoked"))
+            and (certificate.not_after > now or _flag(call, "IncludeExpired"))
+            and wanted(wire.certificate_fields(certificate))
+        ]
+        limit = call.whole_number("ReturnLimit", DEFAULT_RETURN_LIMIT, least=1)
+        skipped = (call.whole_number("PageReturned", 1, least=1) - 1) * limit
+        with_metadata = _flag(call, "IncludeMetadata")
+        rows = [wire.certificate(one, with_metadata=with_metadata) for one in found[skipped : skipped + limit]]
+        return KeyfactorJsonResponse(rows, headers={"x-total-count": str(len(found))})
 
     def revoke(self, call: Call) -> Response:
         """
@@ -68,15 +114,20 @@ class CertificateEndpoints:
             suspended.append({"CertId": certificate_id, "WorkflowId": str(instance.id), "Message": message})
         return KeyfactorJsonResponse({"RevokedIds": [], "SuspendedCerts": suspended})
 
-    def _enroll(self, call: Call, body: dict[str, Any], *, subject: str, csr: str | None) -> Response:
+    def _enroll(self, call: Call, body: dict[str, Any], *, subject: str, names: list[str], csr: str | None) -> Response:
         template = _string(body, "template") or DEFAULT_TEMPLATE
         sans = body.get("sans") or {}
         if not isinstance(sans, dict) or not all(_is_list_of_strings(names) for names in sans.values()):
             raise bad_request("SANs must be an object of lists of strings.")
-        dns_names = {name.lower(): names for name, names in sans.items()}.get("dns")
+        dns_names = {kind.lower(): values for kind, values in sans.items()}.get("dns", names or None)
+        metadata = body.get("metadata") or {}
+        if not isinstance(metadata, dict):
+            raise bad_request("Metadata must be an object.")
         data = enrollment_data(subject, template=template, dns_names=dns_names, csr=csr)
         instance = self._state.start_global_enrollment(data, initiated_by=call.caller.account.username)
-        return KeyfactorJsonResponse({"CertificateInformation": _certificate_information(instance), "Metadata": {}})
+        noted = {str(name): str(value) for name, value in metadata.items()}
+        self._state.authority.note_metadata(instance, noted)
+        return KeyfactorJsonResponse({"CertificateInformation": _certificate_information(instance), "Metadata": noted})
 
 
 def _certificate_information(instance: Instance) -> dict[str, Any]:
@@ -85,7 +136,7 @@ def _certificate_information(instance: Instance) -> dict[str, Any]:
         "IssuerDN": None,
         "Thumbprint": None,
         "KeyfactorID": 0,
-        "KeyfactorRequestId": 0,
+        "KeyfactorRequestId": request_id(instance),
         "Certificates": [],
         "RequestDisposition": "PENDING",
         "DispositionMessage": "The request waits for approval.",
@@ -93,6 +144,10 @@ def _certificate_information(instance: Instance) -> dict[str, Any]:
         "WorkflowInstanceId": str(instance.id),
         "WorkflowReferenceId": instance.reference_id,
     }
+
+
+def _flag(call: Call, name: str) -> bool:
+    return (call.parameter(name) or "").lower() == "true"
 
 
 def _string(body: dict[str, Any], name: str) -> str:

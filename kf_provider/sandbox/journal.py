@@ -35,6 +35,7 @@ class Endpoint(StrEnum):
     DEFINITIONS = "definitions"
     ENROLL = "enroll"
     REVOKE = "revoke"
+    CERTIFICATES = "certificates"
     STATUS_ENDPOINTS = "status_endpoints"
     TOKEN = "token"  # noqa: S105 - the name of an endpoint
     ELSEWHERE = "elsewhere"

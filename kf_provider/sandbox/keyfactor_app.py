@@ -96,6 +96,8 @@ class KeyfactorApp:
                 route("GET", definition, Endpoint.DEFINITIONS, definitions.get, definition_api_version),
                 route("POST", "/Enrollment/CSR", Endpoint.ENROLL, certificates.enroll_csr),
                 route("POST", "/Enrollment/PFX", Endpoint.ENROLL, certificates.enroll_pfx),
+                route("GET", "/Certificates", Endpoint.CERTIFICATES, certificates.list_all),
+                route("GET", "/Certificates/{id}", Endpoint.CERTIFICATES, certificates.get),
                 route("POST", "/Certificates/Revoke", Endpoint.REVOKE, certificates.revoke),
                 Route(TOKEN_PATH.lower(), self._answer_token_request, methods=["POST"]),
                 Route(ELSEWHERE_PATH, self._answer_elsewhere),
@@ -174,6 +176,7 @@ class KeyfactorApp:
         with state.lock:
             if fault is not None and fault.kind is FaultKind.TOKEN_EXPIRY and caller is not None:
                 state.accounts.revoke_tokens(caller.account)
+                request.state.login = self._login(request, authorization)  # who asks is nobody now
             response = answer(body, fault)
             state.faults.note_answer(operation, response.status_code)
         response.headers["X-Keyfactor-Product-Version"] = state.wire.dialect.product_version

@@ -21,6 +21,7 @@ from .definitions import (
     workflow_definition,
 )
 from .faults import Faults
+from .issuance import CertificateAuthority
 from .journal import Journal
 from .windows_login import WindowsLogin
 from .wire import Wire
@@ -31,6 +32,7 @@ from .workflow import (
     InstanceNotFoundError,
     Person,
     StateData,
+    Step,
     WorkflowMachine,
     next_approver,
 )
@@ -63,7 +65,8 @@ class SandboxState:
 
     def reset(self) -> None:
         """
-        Forget instances, tokens, faults, journal and skipped time; accounts stay, and ids are given out as at first.
+        Forget instances, certificates, tokens, faults, journal and skipped time; accounts stay, and ids are given out
+        as at first.
         """
         with self.lock:
             self.clock.reset()
@@ -174,7 +177,8 @@ class SandboxState:
 
     def _start_again(self) -> None:
         self._random = random.Random(self._seed)  # noqa: S311 - must be repeatable, and protects nothing
-        self.machine = WorkflowMachine(now=self.clock.now, new_id=self.new_id)
+        self.authority = CertificateAuthority(self._seed, now=self.clock.now)
+        self.machine = WorkflowMachine(now=self.clock.now, new_id=self.new_id, finish=self._finish)
         self._enrollment_definitions: dict[tuple[ApprovalStep, ...], DefinitionVersion] = {}
         self._enrollment_definition(ONE_APPROVAL)
         self._global_revocation = self.machine.publish(
@@ -182,6 +186,15 @@ class SandboxState:
                 "Global Revocation", workflow_type="Revocation", approval_steps=ONE_APPROVAL, new_id=self.new_id
             )
         )
+
+    def _finish(self, step: Step, instance: Instance) -> StateData:
+        match step.extension_name:
+            case "EnrollStep":
+                return self.authority.issue(instance)
+            case "RevokeStep":
+                self.authority.revoke(instance.initial_data["CertificateId"])
+                return {"OperationStart": instance.last_modified.isoformat()}
+        return {}
 
     def _enrollment_definition(self, steps: tuple[ApprovalStep, ...]) -> DefinitionVersion:
         if steps not in self._enrollment_definitions:

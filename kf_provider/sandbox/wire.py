@@ -1,11 +1,12 @@
 """
-The wire format: instances and definitions as Keyfactor writes them, in each dialect.
+The wire format: instances, definitions and certificates as Keyfactor writes them, in each dialect.
 
 Source: keyfactor-api.md, sections 2, 3, 5, 7 and 8.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +14,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from .accounts import Permission
-from .definitions import ROLE_NAMES
+from .definitions import CERTIFICATE_AUTHORITY, ROLE_NAMES
 from .dialect import Dialect
+from .issuance import IssuedCertificate
 from .query import FieldTypes, Value
 from .workflow import APPROVAL_SIGNAL, DefinitionVersion, Instance, InstanceSignal, StateData, Status, Step
 
@@ -44,11 +46,24 @@ QUERY_FIELDS: Final[FieldTypes] = {
     "WorkflowType": str,
 }
 
+CERTIFICATE_FIELDS: Final[FieldTypes] = {
+    "Id": int,
+    "CertRequestId": int,
+    "Thumbprint": str,
+    "SerialNumber": str,
+    "IssuedCN": str,
+    "IssuedDN": str,
+    "NotBefore": datetime,
+    "NotAfter": datetime,
+    "TemplateName": str,
+}
+
 _PERMISSION_PATHS: Final[Mapping[Permission, str]] = {
     Permission.READ_ALL: "/workflows/instances/read/",
     Permission.READ_ASSIGNED_TO_ME: "/workflows/instances/read/pending/",
     Permission.READ_MY: "/workflows/instances/read/mine/",
     Permission.MANAGE: "/workflows/instances/manage/",
+    Permission.READ_CERTIFICATES: "/certificates/collections/read/",
 }
 
 
@@ -119,6 +134,43 @@ class Wire:
             {"Steps": steps, "DraftVersion": definition.version, "PublishedVersion": definition.version}
         )
 
+    def certificate(self, certificate: IssuedCertificate, *, with_metadata: bool) -> Json:
+        """
+        A certificate, alone and in a list.
+
+        Source: the specification of Command 10, Models.CertificateRetrievalResponse; thumbprint and serial number as
+        in the documentation, in hexadecimal digits.
+        """
+        names = [
+            self._with_key_case({"Id": number, "Value": value, "Type": kind})
+            for number, (kind, value) in enumerate(certificate.sans, 1)
+        ]
+        revoked_at = certificate.revoked_at
+        return self._with_key_case(
+            {
+                "Id": certificate.id,
+                "Thumbprint": certificate.thumbprint,
+                "SerialNumber": certificate.serial_number,
+                "IssuedDN": certificate.subject,
+                "IssuedCN": certificate.common_name,
+                "ImportDate": self._timestamp(certificate.not_before),
+                "NotBefore": self._timestamp(certificate.not_before),
+                "NotAfter": self._timestamp(certificate.not_after),
+                "IssuerDN": certificate.issuer,
+                "CertState": 1 if revoked_at is None else 2,
+                "CertStateString": "Active" if revoked_at is None else "Revoked",
+                "RevocationEffDate": None if revoked_at is None else self._timestamp(revoked_at),
+                "CertificateAuthorityName": CERTIFICATE_AUTHORITY,
+                "TemplateName": certificate.template,
+                "HasPrivateKey": False,
+                "CertRequestId": certificate.request_id,
+                "RequesterName": certificate.requester,
+                "ContentBytes": base64.b64encode(certificate.der).decode(),
+                "SubjectAltNameElements": self._null_if_empty(names),
+                "Metadata": self._null_if_empty(dict(certificate.metadata)) if with_metadata else None,
+            }
+        )
+
     def permission_message(self, username: str, permissions: Sequence[Permission]) -> str:
         """
         What a caller without any of `permissions` is told.
@@ -141,6 +193,23 @@ class Wire:
             "Status": str(self.status(instance.status)),
             "Title": instance.title,
             "WorkflowType": instance.definition.workflow_type,
+        }
+
+    @staticmethod
+    def certificate_fields(certificate: IssuedCertificate) -> Mapping[str, Value]:
+        """
+        What a query string can ask of a certificate.
+        """
+        return {
+            "Id": certificate.id,
+            "CertRequestId": certificate.request_id,
+            "Thumbprint": certificate.thumbprint,
+            "SerialNumber": certificate.serial_number,
+            "IssuedCN": certificate.common_name,
+            "IssuedDN": certificate.subject,
+            "NotBefore": certificate.not_before,
+            "NotAfter": certificate.not_after,
+            "TemplateName": certificate.template,
         }
 
     def _common_fields(self, instance: Instance) -> Json:

@@ -209,9 +209,19 @@ class WorkflowMachine:
     are, not copied: read them only.
     """
 
-    def __init__(self, *, now: Callable[[], datetime], new_id: Callable[[], UUID] = uuid4) -> None:
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[], UUID] = uuid4,
+        finish: Callable[[Step, Instance], Mapping[str, Any]] = lambda _step, _instance: {},
+    ) -> None:
+        """
+        `finish` does what a step does beside the workflow, and returns what it adds to the state data.
+        """
         self._now = now
         self._new_id = new_id
+        self._finish = finish
         self._instances: dict[UUID, Instance] = {}
         self._definitions: dict[UUID, list[DefinitionVersion]] = {}
         self._earlier: dict[UUID, Instance] = {}
@@ -451,7 +461,7 @@ class WorkflowMachine:
                 self._note(instance, f"waits at {step.display_name!r}")
                 return
             instance.status, instance.signals = Status.RUNNING, []
-            instance.current_state_data.update(_state_data_added_by(step, instance))
+            instance.current_state_data.update(self._finish(step, instance))
             if step is instance.definition.steps[-1]:
                 self._end(instance, Status.COMPLETE, "")
                 return
@@ -491,25 +501,6 @@ class WorkflowMachine:
                 instance = self._instances[instance_id]
                 self._keep_earlier(instance)
                 self._leave_step(instance)
-
-
-def _state_data_added_by(step: Step, instance: Instance) -> Mapping[str, Any]:
-    """
-    What a finished step adds to the state data.
-    """
-    match step.extension_name:
-        case "EnrollStep":
-            return {
-                "CACertificateRequest": {"RequestId": instance.reference_id, "Status": 1},
-                "CACertificate": {
-                    "CertificateId": instance.reference_id,
-                    "CertificateTemplate": instance.initial_data.get("Template"),
-                    "ArchivedKey": False,
-                },
-            }
-        case "RevokeStep":
-            return {"OperationStart": instance.last_modified.isoformat()}
-    return {}
 
 
 def next_approver(instance: Instance) -> Person:
