@@ -74,6 +74,7 @@ class Search:
         self._read = read
         self._read_rows: dict[str, Instance | None] = {}
         self._near: set[str] = set()
+        self._may: dict[str, bool] = {}  # each row is judged once, however many pages follow
 
     @property
     def is_pinned(self) -> bool:
@@ -108,7 +109,10 @@ class Search:
         """
         Those that match and are the newest; several only if they were started at the same moment.
         """
-        candidates = [row for row in rows if self._may_match(row)]
+        for row in rows:
+            if row.instance_id not in self._may:
+                self._may[row.instance_id] = self._may_match(row)
+        candidates = [row for row in rows if self._may[row.instance_id]]
         found: list[Instance] = []
         size = READ_AT_ONCE if self._row_match.keys() != self._match.keys() else 1
         for first in range(0, len(candidates), size):

@@ -16,8 +16,8 @@ import pytest
 
 from kf_provider.errors import ForbiddenError, NoAnswerError, NotFoundError, RequestError, SearchError
 from kf_provider.keyfactor.client import Client
-from kf_provider.keyfactor.finding import is_newest_first, newest_first
-from kf_provider.keyfactor.models import InstanceSummary
+from kf_provider.keyfactor.finding import Search, is_newest_first, newest_first
+from kf_provider.keyfactor.models import Instance, InstanceSummary
 
 from ..loopback import OTHER_ID, Loopback, Reply, Seen, client_for
 
@@ -137,6 +137,31 @@ def test_all_pages(server: Loopback) -> None:
     keyfactor = Keyfactor(*(complete(number, Title="other") for number in range(1, 130)), complete(0))
 
     assert instance_id(0) == find(server, keyfactor, title_contains="CN=web")
+
+
+def test_many_pages() -> None:
+    """
+    A list of a hundred pages is judged row by row, once: the time does not grow with the square of the pages.
+    """
+    rows = [row(number, (START + timedelta(days=number / 100)).isoformat()) for number in range(5000)][::-1]
+    judged: list[str] = []
+
+    class Counted(Search):
+        def _may_match(self, row: InstanceSummary) -> bool:
+            judged.append(row.instance_id)
+            return super()._may_match(row)
+
+    search = Counted(
+        {"title_contains": "x", "status": "Complete"},
+        None,
+        lambda _: Instance(instance_id=OTHER_ID),
+        server="",
+        status_names={},
+    )
+    for page in range(1, 101):
+        assert search.settled(rows[: 50 * page]) is None
+
+    assert 5000 == len(judged)
 
 
 def test_server_that_does_not_sort(server: Loopback) -> None:
