@@ -14,10 +14,10 @@ import binascii
 import os
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypedDict
+from typing import Annotated, Any, Final, Self, TypedDict
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 
 from ...errors import SettingsError, UnauthorizedError
 from ..answers import Request
@@ -25,7 +25,7 @@ from ..challenges import offered_schemes
 from ..credentials import AuthFlow, Credentials
 from ..inputs import Input
 from ..sources import Setting
-from .kind import Fields, Kind, unwrapped
+from .kind import Fields, Kind, unwrapped, ways
 
 _MOST_LEGS: Final = 5
 _SCHEMES: Final = {"negotiate": "Negotiate", "kerberos": "Negotiate", "ntlm": "NTLM"}
@@ -72,6 +72,12 @@ class NegotiateSettings(Fields):
         str | None,
         Setting("the service, where it is not `HTTP/` and the host name", "KEYFACTOR_AUTH_KRB_SPN", "kerberos_spn"),
     ] = None
+
+    @model_validator(mode="after")
+    def _with_a_user(self) -> Self:
+        if self.kerberos_password is not None and not self.kerberos_username:
+            raise ValueError(f"{ways(NegotiateSettings, 'kerberos_password')} needs the user's name beside it")
+        return self
 
     @property
     def principal(self) -> str | None:

@@ -199,6 +199,13 @@ def test_identity(given: dict[str, object], expected: str) -> None:
     assert expected == load_settings(hostname="h", auth_type="kerberos", **given).identity
 
 
+def test_password_of_nobody() -> None:
+    """
+    A password without a user is no login.
+    """
+    assert "kerberos_password" in refusal(hostname="h", kerberos_password="canary-5be1")
+
+
 def test_type_without_sense() -> None:
     """
     A type that is none is refused, with the ones that are.
