@@ -258,6 +258,10 @@ def demo(work: Path, *, hold: bool) -> None:
         approved_at = update(pulumi, server, instance_id, hold=hold)
         check(pulumi, instance_id, approved_at)
 
+        if hold and sys.stdin.isatty():
+            tell(f"\n   Everything is still there: {server.url}/#{instance_id}")
+            input("   Press Enter to go on. ")
+
         tell("\n5. A second update finds the approval in the state: nothing to do, nothing to wait for.")
         pulumi.show("up", "--yes", "--skip-preview", "--expect-no-changes")
 

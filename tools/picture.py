@@ -42,11 +42,13 @@ _COLORS: Final = {"brown": "yellow", "default": None}
 class Terminal:
     """A program in a pseudo-terminal, and its screen."""
 
-    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
-        self.screen = pyte.Screen(COLUMNS, ROWS)
+    def __init__(
+        self, command: list[str], folder: Path, environment: Mapping[str, str], *, columns: int = COLUMNS
+    ) -> None:
+        self.screen = pyte.Screen(columns, ROWS)
         self._stream = pyte.ByteStream(self.screen)
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -76,6 +78,11 @@ class Terminal:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise SystemExit("the picture was not seen:\n" + "\n".join(self.screen.display))
             self.read(0.2)
+
+    def close(self) -> None:
+        """End the program, and let the terminal go."""
+        end(self.process)
+        os.close(self._master)
 
     def lines(self) -> list[Text]:
         """The screen with its colors, without the empty lines at its end."""
@@ -111,7 +118,7 @@ def screens(work: Path) -> tuple[list[Text], list[Text]]:
             terminal.read_until(lambda text: "Duration:" in text)
             return waiting, terminal.lines()
         finally:
-            end(terminal.process)
+            terminal.close()
 
 
 def _requested(server: Sandbox) -> str:

@@ -266,9 +266,25 @@ def progress(instance: InstanceSummary) -> str:
     if not wanted:
         return text
     if received == wanted and instance.status == Status.SUSPENDED:
-        # Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
-        return f"{text}, all signals received: Keyfactor moves it on, by its daily job at the latest"
+        return f"{text}, all signals received: {_KEYFACTOR_GOES_ON}"
     return f"{text}, {received} of {wanted} signals"
+
+
+def row(instance: InstanceSummary) -> str:
+    """
+    The same for the row of a terminal, of which 40 characters may show: `1 of 2 signals: Manager approval`.
+    """
+    at = step(instance, longest=_LONGEST_STEP)
+    received, wanted = signals(instance)
+    if not wanted:
+        return progress(instance)
+    if received == wanted and instance.status == Status.SUSPENDED:
+        return f"all signals received: {_KEYFACTOR_GOES_ON}"
+    return f"{received} of {wanted} signals{f': {at}' if at else ''}"
+
+
+# Two signals at the same moment can conflict: both are stored, and a daily job goes on (H:v12.2).
+_KEYFACTOR_GOES_ON: Final = "Keyfactor moves it on, by its daily job at the latest"
 
 
 def _standing(instance: InstanceSummary | None) -> str:

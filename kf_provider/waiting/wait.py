@@ -28,7 +28,7 @@ from ..words import safe_line
 from .login import REFUSAL_SECONDS
 from .progress import Progress
 from .schedule import TICK_SECONDS, Schedule, heartbeat_interval
-from .verdict import ANY, Conditions, Verdict, failure, judge, pending, progress, signals, step, who_can_approve
+from .verdict import ANY, Conditions, Verdict, failure, judge, pending, row, signals, step, who_can_approve
 
 FIRST_ANSWER_SECONDS: Final = 30.0  # a stack of recorded approvals must not hang on a dead server
 NOT_FOUND_GRACE_SECONDS: Final = 60.0
@@ -154,7 +154,7 @@ class Wait:
             # A page of maintenance, or one poll that went elsewhere, does not end a wait that went well.
             may_pass = error.is_transient or self._was_seen
             self._patience_ends = since + self.terms.outage_seconds if has_answered else self.first_answer_due()
-        self._trouble = _reason(error) + (f", for {spoken(now - since)}" if now - since >= 1 else "")
+        self._trouble = _reason(error) + (f" for {spoken(now - since)}" if now - since >= 1 else "")
         if may_pass and now < self._patience_ends and not is_last:
             return pending(self.instance_id, self.latest)
         return failure(error, self.latest, hint=_SEEN_BEFORE if self._lost_sight(error) else "")
@@ -205,7 +205,7 @@ class Wait:
         """
         Report what is new, or the same again when the silence has grown long.
         """
-        standing = "waits for the server" if self.latest is None else progress(self.latest)
+        standing = "waits for the server" if self.latest is None else row(self.latest)
         self._notify(self._follower, self._progress(now, standing, approvers, next_poll_in))
         if self._trouble:
             topic = f"{standing}; trouble"  # how long it lasts is no news
@@ -216,11 +216,12 @@ class Wait:
             return
         self._reported, self._silent_since = topic, now
         if self._trouble:
-            self.report(f"{standing}; {self._trouble}")
+            self.report(f"{self._trouble}; {standing}")  # what is wrong comes first: the end may not show
         elif is_new:
             self.report(topic)
         else:
-            self.report(f"{standing}, for {spoken(now - self.begun)}; next look in {spoken(math.ceil(next_poll_in))}")
+            waited = spoken(now - self.begun)
+            self.report(f"{standing}; waits for {waited}, next look in {spoken(math.ceil(next_poll_in))}")
 
     def _progress(self, now: float, standing: str, approvers: tuple[str, ...], next_poll_in: float) -> Progress:
         latest = self.latest
@@ -236,7 +237,7 @@ class Wait:
             waited=now - self.begun,
             time_left=max(self.deadline - now, 0.0),
             next_poll_in=max(next_poll_in, 0.0),
-            text=f"{standing}; {self._trouble}" if self._trouble else standing,
+            text=f"{self._trouble}; {standing}" if self._trouble else standing,
         )
 
     def _notify(self, listener: Callable[[Told], None] | None, what: Told) -> None:

@@ -327,6 +327,6 @@ def test_demo(cli_folder: Path, example: str, count: int) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert 'Suspended at "Manager approval"' in done.stdout
+    assert "0 of 1 signals: Manager approval" in done.stdout
     assert f"{count} created" in done.stdout
     assert f"{count} unchanged" in done.stdout

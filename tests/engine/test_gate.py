@@ -41,7 +41,7 @@ def test_waits_and_opens(new_stack: NewStack, server: Sandbox, pending: str) -> 
     """
     stack = new_stack(gate(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    row = 'Suspended at "Manager approval", 0 of 1 signals; PKI Administrators can approve'
+    row = "0 of 1 signals: Manager approval; PKI Administrators can approve"
     stack.wait_for(f"WorkflowApproval web creating (0s) {row}")
     server.wait_for_journal(lambda records: len(records) >= 2)
     assert "after" not in stack.output()
@@ -65,7 +65,7 @@ def test_a_definition_that_never_comes(new_stack: NewStack, server: Sandbox, pen
     server.add_fault(FaultRule(kind=FaultKind.HANG, endpoints=frozenset({Endpoint.DEFINITIONS})))
     stack = new_stack(gate(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for('Suspended at "Manager approval", 0 of 1 signals\n')
+    stack.wait_for("0 of 1 signals: Manager approval\n")
 
     server.approve(pending)
     run = stack.end(update)

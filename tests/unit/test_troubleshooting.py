@@ -25,7 +25,7 @@ PARTS = (
     "the token endpoint on ",
     "an object of type ",
     "a number of more than 18 digits",
-    "; next look in ",
+    ", next look in ",
     "waits for the server",
     "see KEYFACTOR_AUTH_CONFIG_FILE",
     "the list does not show what is there",

@@ -262,7 +262,7 @@ def test_an_odd_answer_in_between(odd: Exception) -> None:
     heard: list[str] = []
 
     assert wait(server, report=heard.append).is_approved
-    assert "Suspended; no usable answer" in heard or "Suspended; no answer" in heard
+    assert "no usable answer; Suspended" in heard or "no answer; Suspended" in heard
     assert wait(ScriptedServer(lambda _: odd)).problem == str(odd)
 
 
@@ -311,7 +311,7 @@ def test_reports_an_outage() -> None:
 
     wait(server, report=heard.append)
 
-    assert heard[:2] == ["Suspended", "Suspended; the server answers 503"]
+    assert heard[:2] == ["Suspended", "the server answers 503; Suspended"]
     assert "Suspended" in heard[2:]
     assert "Complete, after 2 min" == heard[-1]
 
@@ -351,8 +351,8 @@ def test_reports_who_can_approve(definition: WorkflowDefinition | Exception, who
 
     wait(server, timeout=200.0, report=heard.append)
 
-    assert f'Suspended at "RequireApproval1", 0 of 2 signals{who}' == heard[0]
-    assert f'Suspended at "RequireApproval1", 1 of 2 signals{who}' in heard
+    assert f"0 of 2 signals: RequireApproval1{who}" == heard[0]
+    assert f"1 of 2 signals: RequireApproval1{who}" in heard
     assert "Keyfactor moves it on" in heard[-1]
     assert "can approve" not in heard[-1]
     assert [("22222222-9d1b-4b7e-8a60-3f5e2d7c1b94", 4)] == server.defined

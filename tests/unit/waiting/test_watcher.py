@@ -206,7 +206,7 @@ def test_a_slow_definition_does_not_hold_up_the_wait() -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         verdict, ended = runner.run(run())
 
-    assert (True, 'Suspended at "RequireApproval1", 0 of 1 signals') == (verdict.is_approved, heard[0])
+    assert (True, "0 of 1 signals: RequireApproval1") == (verdict.is_approved, heard[0])
     assert 20 < ended < 23
     assert [2, 2] == [round(pause) for pause in server.pauses[:2]]
 
