@@ -1,23 +1,28 @@
 """
-Write docs/reference.md, out of the signatures, docstrings and tables of the package: what `make pages` runs.
+Write docs/reference.md, out of the signatures, docstrings and tables of the package, and the help of the commands in
+docs/command-line.md: what `make pages` runs.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from click.testing import CliRunner
+
 import kf_provider as kf
 from kf_provider import errors
+from kf_provider.cli import COMMANDS, main
 from kf_provider.keyfactor.settings import SECRET_FIELDS, SETTINGS, Settings
 from kf_provider.keyfactor.sources import config_key
 from kf_provider.waiting.verdict import Outcome
 
-PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
+PAGE: Final = DOCS / "reference.md"
+COMMAND_LINE: Final = DOCS / "command-line.md"
 
 RESOURCES: Final = (kf.WorkflowApproval, kf.WorkflowInstance, kf.Provider)
 _TWIN: Final = "_output"
@@ -175,7 +180,20 @@ def _table(heads: Iterable[str], rows: Iterable[list[str]]) -> Iterator[str]:
     yield ""
 
 
+def command_line(text: str) -> str:
+    """docs/command-line.md, with the help of each command as it is printed now."""
+    for command in COMMANDS:
+        block = f"### `kf {command}`\n\n```text\n"
+        before, _, after = text.partition(block)
+        text = f"{before}{block}{help_of(command)}```{after.partition('```')[2]}"
+    return text
+
+
+def help_of(command: str) -> str:
+    """What `kf COMMAND --help` prints on a terminal of 100 columns."""
+    return CliRunner().invoke(main, [command, "--help"], prog_name="kf", terminal_width=100).output
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(0 if PAGE.read_text() == page() else "docs/reference.md is not of this code: run `make pages`")
     PAGE.write_text(page())
+    COMMAND_LINE.write_text(command_line(COMMAND_LINE.read_text()))

@@ -4,28 +4,21 @@ docs/command-line.md: the help of every command, and every exit code.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from click.testing import CliRunner
 
-from kf_provider.cli import COMMANDS, main
+from kf_provider.cli import COMMANDS
 from kf_provider.cli.exits import OF_OUTCOME
+from tools import reference
 
-PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
-COLUMNS = 100
-
-
-def help_of(command: str) -> str:
-    return CliRunner().invoke(main, [command, "--help"], prog_name="kf", terminal_width=COLUMNS).output
+PAGE = reference.COMMAND_LINE
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command: str) -> None:
     """
-    The page has the help of each command as it is printed.
+    The page has the help of each command as it is printed; `make pages` writes it.
     """
-    assert f"### `kf {command}`\n\n```text\n{help_of(command)}```\n" in PAGE.read_text()
+    assert f"### `kf {command}`\n\n```text\n{reference.help_of(command)}```\n" in PAGE.read_text()
 
 
 def test_exit_codes() -> None:
