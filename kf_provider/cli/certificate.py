@@ -7,7 +7,7 @@ from __future__ import annotations
 import click
 
 from .exits import NOT_THERE
-from .options import as_json, as_text, client_of, profile_option, show_secrets_option, tell
+from .options import as_json, as_lines, client_of, profile_option, show_secrets_option, tell
 
 _SECRET = "metadata"  # noqa: S105 - a name, and no secret
 
@@ -58,6 +58,5 @@ def certificate_command(
     elif output == "json":
         click.echo(as_json(fields))
     else:
-        width = max(len(name) for name in fields)
-        click.echo("\n".join(f"{name:{width}}  {as_text(value)}".rstrip() for name, value in fields.items()))
+        click.echo(as_lines(fields))
     return 0

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import click
 
 from ..keyfactor.models import canonical_state, state_digest
 from .exits import NOT_THERE
-from .options import SECRET, as_json, as_text, client_of, profile_option, show_secrets_option, shown, tell
+from .options import SECRET, as_json, as_lines, as_text, client_of, profile_option, show_secrets_option, shown, tell
 
 
 @click.command(name="get")
@@ -57,7 +56,7 @@ def get_command(
         return 0
     fields = shown(instance.outputs(), show_secrets=show_secrets)
     if path is None:
-        click.echo(as_json(fields) if output == "json" else _table(fields))
+        click.echo(as_json(fields) if output == "json" else as_lines(fields))
         return 0
     first, *rest = path.split(".")
     if fields.get(first) == SECRET:
@@ -69,11 +68,6 @@ def get_command(
         return NOT_THERE
     click.echo(as_json(value) if output == "json" else as_text(value))
     return 0
-
-
-def _table(fields: Mapping[str, Any]) -> str:
-    width = max(len(name) for name in fields)
-    return "\n".join(f"{name:{width}}  {as_text(value)}".rstrip() for name, value in fields.items())
 
 
 def _at(value: object, path: Sequence[str]) -> tuple[bool, object]:

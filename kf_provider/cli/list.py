@@ -14,7 +14,7 @@ import click
 from ..keyfactor.client import Client
 from ..keyfactor.matching import unmet_expectation
 from ..keyfactor.models import InstanceSummary
-from ..words import printable
+from ..words import safe_line
 from .options import PathValues, as_json, as_mapping, client_of, filter_options, profile_option, tell
 
 _MOST_READS = 50
@@ -117,7 +117,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table.add_column("TITLE", overflow="ellipsis", no_wrap=True, ratio=1)
     for row in rows:
         cells = (row["instance_id"], row["status"], (row["start_date"] or "")[:16], row["title"])
-        table.add_row(*(Text(printable(str(cell or ""))) for cell in cells))
+        table.add_row(*(Text(safe_line(str(cell or ""), longest=4000)) for cell in cells))
     # In a pipe a line is as long as it is.
     width = None if sys.stdout.isatty() else 10_000
     Console(width=width, highlight=False, soft_wrap=width is not None).print(table) if rows else tell("none")

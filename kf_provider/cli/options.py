@@ -16,12 +16,13 @@ from ..durations import duration_seconds
 from ..keyfactor.client import Client
 from ..keyfactor.matching import checked_expectations
 from ..keyfactor.settings import Settings, load_settings
-from ..words import printable
+from ..words import printable, safe_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SECRET_FIELDS: Final = ("initial_data", "current_state_data")
+_LONGEST: Final = 4000  # characters of a value in a line
 SECRET: Final = "[secret]"  # noqa: S105 - a name, and no secret
 
 profile_option: Final = click.option(
@@ -133,6 +134,17 @@ def as_json(value: object, *, indent: int | None = 2) -> str:
     JSON for programs; what a terminal would take for an order is escaped, as JSON does.
     """
     return json.dumps(value, indent=indent, ensure_ascii=True)
+
+
+def as_lines(fields: Mapping[str, Any]) -> str:
+    """
+    Fields for people, a line each. No CI system finds an order in what a server says: a log of these lines is read by
+    one. `--path` and JSON give what it said.
+    """
+    width = max(len(name) for name in fields)
+    return "\n".join(
+        f"{name:{width}}  {safe_line(as_text(value), longest=_LONGEST)}".rstrip() for name, value in fields.items()
+    )
 
 
 def as_text(value: object) -> str:

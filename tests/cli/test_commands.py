@@ -94,6 +94,19 @@ def test_list(kf: Kf, server: Sandbox) -> None:
     )
 
 
+def test_no_order_in_a_log(kf: Kf, server: Sandbox) -> None:
+    """
+    What a server says orders nothing in the log of a CI system; programs get it as it came.
+    """
+    order = "##vso[task.setvariable variable=x]y"
+    id_ = server.start_enrollment(subject=f"CN={order}")
+
+    assert order not in kf("get", id_).out
+    assert order not in kf("list").out
+    assert order in kf("get", id_, "--path", "title").out
+    assert order in kf("list", "--output", "json").json[0]["title"]
+
+
 @pytest.mark.parametrize("command", ["get", "list", "certificate"])
 @pytest.mark.parametrize(
     ("trouble", "code"), [("outage", 69), ("forbid", 77), ("unauthorized", 77), ("settings", 78), ("profile", 78)]
