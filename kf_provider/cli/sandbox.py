@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -127,7 +128,12 @@ def sandbox_command(
     except ModuleNotFoundError as exc:
         extra = "negotiate" if exc.name == "spnego" else "sandbox"
         raise click.ClickException(f"this needs {exc.name}: pip install 'kf-provider[{extra}]'") from exc
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            text = f"port {port} is in use: end what listens there, or choose another with --port (0: a free one)"
+            raise click.ClickException(text) from exc
+        raise click.ClickException(f"{host}, port {port}: {exc.strerror}") from exc
+    except ValueError as exc:
         raise click.ClickException(str(exc)) from exc
     with server:
         line = json.dumps(server.connection())

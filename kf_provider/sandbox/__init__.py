@@ -87,6 +87,12 @@ if not TYPE_CHECKING:
         """
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        try:
+            value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+        except ModuleNotFoundError as missing:
+            if missing.name is None or missing.name.startswith("kf_provider"):
+                raise
+            text = f"kf_provider.sandbox needs {missing.name}: pip install 'kf-provider[sandbox]'"
+            raise ModuleNotFoundError(text, name=missing.name) from None
         globals()[name] = value
         return value

@@ -132,6 +132,10 @@ class Accounts:
         """
         Add an account with a new password, client secret and static access token.
         """
+        if ":" in username:  # RFC 7617: what follows it would be the password
+            raise ValueError(
+                f"a user name has no colon, because Basic authentication cannot carry one: {username[:60]!r}"
+            )
         if any(account.username.lower() == username.lower() for account in self._accounts):
             raise ValueError(f"there is an account {username} already")
         account = Account(

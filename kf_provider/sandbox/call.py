@@ -70,8 +70,8 @@ class Call:
         """
         try:
             body = json.loads(self.body)
-        except ValueError:
-            raise bad_request("The request body is not valid JSON.") from None
+        except (ValueError, RecursionError):
+            raise bad_request("The request body is not valid JSON, or has too many levels.") from None
         if not isinstance(body, dict):
             raise bad_request("The request body must be a JSON object.")
         return {name.lower(): content for name, content in body.items()}

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+MOST_SECONDS: Final = 100 * 365.25 * 86_400  # beyond, Python's dates end sooner or later
 
 
 def utc_now() -> datetime:
@@ -36,6 +39,10 @@ class VirtualClock:
         """
         if not seconds >= 0:
             raise ValueError(f"time goes forward only: {seconds} seconds")
+        if seconds + self._skipped.total_seconds() > MOST_SECONDS:
+            raise ValueError(
+                f"the clock can be moved forward by {MOST_SECONDS:.0f} seconds (100 years) in all, not more"
+            )
         self._skipped += timedelta(seconds=seconds)
 
     def reset(self) -> None:

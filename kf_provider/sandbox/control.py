@@ -7,7 +7,7 @@ No authentication: the server listens on loopback only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -25,6 +25,10 @@ from .wire import parse_id, timestamp
 from .workflow import Instance, InstanceNotFoundError, WorkflowError
 
 OPERATOR_USERNAME = "KEYEXAMPLE\\operator"
+
+MOST_APPROVALS: Final = 20  # of a step
+MOST_STEPS: Final = 10
+MOST_BYTES: Final = 1024 * 1024  # of a request; a subject of 20 MB is no test of anything
 
 _RECORDS: TypeAdapter[list[RequestRecord]] = TypeAdapter(list[RequestRecord])
 
@@ -158,7 +162,10 @@ class ControlApi:
     def _post(self, path: str, body_type: type[_Body], answer: Callable[[Request, _Body], Response]) -> Route:
         async def handle(request: Request) -> Response:
             try:
-                body = body_type.model_validate_json(await request.body() or b"{}")
+                content = await request.body()
+                if len(content) > MOST_BYTES:
+                    return control_error(413, f"a request has at most {MOST_BYTES} bytes, and this one {len(content)}")
+                body = body_type.model_validate_json(content or b"{}")
                 with self._state.lock:
                     return answer(request, body)
             except ValidationError as exc:
@@ -169,7 +176,7 @@ class ControlApi:
                 return control_error(404, str(exc))
             except WorkflowError as exc:
                 return control_error(409, str(exc))
-            except ValueError as exc:
+            except (ValueError, RecursionError) as exc:
                 return control_error(400, str(exc))
 
         return Route(path, handle, methods=["POST"])
@@ -315,6 +322,8 @@ def approval_steps(approvals: int | list[int]) -> list[ApprovalStep]:
     One approval step for `approvals` people, none for 0; a list makes one step of each of its numbers.
     """
     counts = [approvals] if isinstance(approvals, int) and approvals else approvals or []
+    if len(counts) > MOST_STEPS or not all(0 < count <= MOST_APPROVALS for count in counts):
+        raise ValueError(f"a step needs 1 to {MOST_APPROVALS} approvals, and there are at most {MOST_STEPS} steps")
     names = ("Manager approval", "PKI approval")
     return [ApprovalStep(names[n] if n < len(names) else f"Approval {n + 1}", count) for n, count in enumerate(counts)]
 

@@ -146,7 +146,13 @@ def detail(instance: Instance, revealed: frozenset[str]) -> Json:
         "possible": possible_actions(instance),
         "steps": _steps(instance),
         "signals": [
-            {"name": s.signal_name, "received": s.received, "sender": s.sender, "comment": s.comment}
+            {
+                "name": s.signal_name,
+                "received": s.received,
+                "denied": s.denied,
+                "sender": s.sender,
+                "comment": s.comment,
+            }
             for s in instance.signals
         ],
         "history": [{"time": _iso_time(event.time), "text": event.text} for event in instance.history],

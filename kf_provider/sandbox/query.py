@@ -28,6 +28,9 @@ _TOKEN: Final = re.compile(
 )
 
 
+DEEPEST: Final = 50  # parentheses within each other
+
+
 class QueryError(ValueError):
     """
     The query string cannot be understood.
@@ -46,6 +49,7 @@ class _Parser:
         self._field_names = {name.lower(): name for name in field_types}
         self._tokens = _tokenize(text)
         self._next = 0
+        self._depth = 0
 
     def parse(self) -> Condition:
         condition = self._or_expression()
@@ -68,7 +72,11 @@ class _Parser:
     def _operand(self) -> Condition:
         token = self._take()
         if token == _Token("paren", "("):
+            self._depth += 1
+            if self._depth > DEEPEST:
+                raise QueryError(f"more than {DEEPEST} parentheses within each other")
             condition = self._or_expression()
+            self._depth -= 1
             if self._take() != _Token("paren", ")"):
                 raise QueryError("a closing parenthesis is missing")
             return condition

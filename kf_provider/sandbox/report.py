@@ -34,8 +34,9 @@ class Report:
     What the journal says. A client that behaves has 0 in every field from `polled_too_fast` on.
 
     `highest_rate` is the most requests within any one second. `polled_too_fast` counts reads of the same thing by the
-    same client less than a second after a good answer. `ignored_retry_after` counts requests of an operation that came
-    before the Retry-After of its last answer was over.
+    same client less than a second after a good answer, where the one before came as fast: a program that looks, and a
+    provider that checks it right after, poll no faster than they should. `ignored_retry_after` counts requests of an
+    operation that came before the Retry-After of its last answer was over.
     """
 
     requests: int
@@ -73,6 +74,7 @@ def build_report(records: Sequence[RequestRecord]) -> Report:
     headers: Counter[str] = Counter()
     of_instance: dict[UUID, list[RequestRecord]] = defaultdict(list)
     last: dict[tuple[Operation, str], RequestRecord] = {}
+    was_fast: dict[tuple[Operation, str], bool] = {}
     too_fast = ignored = 0
     for record in records:
         headers.update(record.headers.keys())
@@ -82,7 +84,9 @@ def build_report(records: Sequence[RequestRecord]) -> Report:
         question = (Operation(record.endpoint, record.instance_id, record.identity), record.query)
         if (previous := last.get(question)) is not None:
             gap = record.elapsed_seconds - previous.elapsed_seconds
-            too_fast += record.endpoint in READS and previous.status == 200 and gap < POLITE_INTERVAL_SECONDS
+            is_fast = record.endpoint in READS and previous.status == 200 and gap < POLITE_INTERVAL_SECONDS
+            too_fast += is_fast and was_fast.get(question, False)
+            was_fast[question] = is_fast
             ignored += previous.retry_after_seconds is not None and gap < previous.retry_after_seconds
         last[question] = record
     elsewhere = [record for record in records if record.endpoint is Endpoint.ELSEWHERE]

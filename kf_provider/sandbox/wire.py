@@ -276,6 +276,8 @@ class Wire:
         return state_data | {"SANs": [{"Key": kind, "Value": name} for kind, names in sans.items() for name in names]}
 
     def _with_key_case(self, content: Json) -> Json:
+        if self.dialect is Dialect.COMMAND_10:  # which has no nulls
+            return {name: value for name, value in content.items() if value is not None}
         if self.dialect is not Dialect.COMMAND_11:
             return content
         return {name[0].lower() + name[1:]: value for name, value in content.items()}

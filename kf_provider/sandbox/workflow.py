@@ -138,6 +138,7 @@ class InstanceSignal:
     signal_name: str
     step_signal_id: UUID
     received: bool = False
+    denied: bool = False
     sender: str | None = None
     comment: str = ""
 
@@ -363,7 +364,7 @@ class WorkflowMachine:
                 f"{sender.name} may not send the signal {signal_key!r} to workflow instance {instance_id}"
             )
         self._keep_earlier(instance)
-        slot.received, slot.sender, slot.comment = True, sender.name, comment
+        slot.received, slot.denied, slot.sender, slot.comment = True, not approved, sender.name, comment
         answers: list[StateData] = instance.current_state_data.setdefault(signal_key, [])
         answers.append({"Approved": str(approved), "Comment": comment, "UserName": sender.name})
         self._note(

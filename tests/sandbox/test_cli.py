@@ -5,6 +5,7 @@ The command `kf sandbox`.
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -139,6 +140,35 @@ def test_command_prints_the_address() -> None:
             process.terminate()
 
     assert page.headers["content-type"].startswith("text/html")
+
+
+def test_port_in_use() -> None:
+    """
+    A port that somebody else has is named, in one line.
+    """
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        command = [sys.executable, "-m", "kf_provider", "sandbox", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert f"port {port} is in use" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["kf_provider.sandbox", "kf_provider.sandbox.pytest_plugin"])
+def test_class_without_the_extra(module: str) -> None:
+    """
+    Who imports the class, or uses a fixture, without the extra is told its name.
+    """
+    code = f"import sys; sys.modules['starlette.routing'] = None; import {module}\n"
+    code += "from kf_provider.sandbox import Sandbox"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert "needs starlette" in done.stderr.splitlines()[-1]
+    assert "pip install 'kf-provider[sandbox]'" in done.stderr.splitlines()[-1]
 
 
 def test_connection_file(tmp_path: Path) -> None:

@@ -226,3 +226,58 @@ def test_curl(server: Sandbox) -> None:
     subprocess.run(approve, capture_output=True, check=True, timeout=30)
 
     assert server.instance(instance_id).status == "Complete"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("/advance", {"seconds": 1e308}, 400, "100 years"),
+        ("/advance", {"seconds": 3e9 + 9e8}, 400, "100 years"),
+        ("/enrollments", {"subject": "CN=a", "approvals": 99}, 400, "1 to 20 approvals"),
+        ("/enrollments", {"subject": "CN=a", "approvals": [1] * 11}, 400, "at most 10 steps"),
+        ("/enrollments", {"subject": "CN=a", "approvals": [0, -1]}, 400, "1 to 20 approvals"),
+        ("/enrollments", {"subject": "x" * 2_000_000}, 413, "at most 1048576 bytes"),
+        ("/accounts", {"username": "A:B"}, 400, "has no colon"),
+    ],
+)
+def test_what_is_too_much(server: Sandbox, path: str, body: dict[str, object], status: int, says: str) -> None:
+    """
+    What no test can mean is refused in a sentence.
+    """
+    answer = httpx.post(f"{server.url}/sandbox{path}", json=body, trust_env=False)
+
+    assert status == answer.status_code
+    assert says in answer.json()["error"]
+
+
+def test_levels_without_end(server: Sandbox) -> None:
+    """
+    Thousands of brackets and parentheses are no server error.
+    """
+    deep = '{"subject": "CN=a", "state_data": {"x": ' + "[" * 5000 + "]" * 5000 + "}}"
+    account = server.username, server.password
+    headers = {"x-keyfactor-requested-with": "APIClient"}
+    query = {"QueryString": "(" * 3000 + 'Status -eq "Complete"' + ")" * 3000}
+    instances = f"{server.url}/KeyfactorAPI/Workflow/Instances"
+
+    assert 400 == httpx.post(f"{server.url}/sandbox/enrollments", content=deep, trust_env=False).status_code
+    assert 400 == httpx.get(instances, params=query, auth=account, headers=headers, trust_env=False).status_code
+    enroll = f"{server.url}/KeyfactorAPI/Enrollment/CSR"
+    body = '{"CSR": ' + "[" * 5000 + "]" * 5000 + "}"
+    assert 400 == httpx.post(enroll, content=body, auth=account, headers=headers, trust_env=False).status_code
+
+
+def test_no_nulls_in_command_10() -> None:
+    """
+    A definition without a key has none there: Command 10 has no nulls.
+    """
+    with Sandbox(dialect="10") as server:
+        server.start_enrollment()
+        account = server.username, server.password
+        headers = {"x-keyfactor-requested-with": "APIClient"}
+        rows = httpx.get(
+            f"{server.url}/KeyfactorAPI/Workflow/Definitions", auth=account, headers=headers, trust_env=False
+        ).json()
+
+    assert rows
+    assert not any(value is None for row in rows for value in row.values())

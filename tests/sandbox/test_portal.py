@@ -111,8 +111,14 @@ def test_detail(server: Sandbox, control: httpx.Client) -> None:
         ("End", "ahead"),
     ]
     assert shown["signals"] == [
-        {"name": "ApprovalStatus", "received": True, "sender": "KEYEXAMPLE\\approver1", "comment": "fine"},
-        {"name": "ApprovalStatus", "received": False, "sender": None, "comment": ""},
+        {
+            "name": "ApprovalStatus",
+            "received": True,
+            "denied": False,
+            "sender": "KEYEXAMPLE\\approver1",
+            "comment": "fine",
+        },
+        {"name": "ApprovalStatus", "received": False, "denied": False, "sender": None, "comment": ""},
     ]
     assert shown["history"][-1]["text"] == "approved by KEYEXAMPLE\\approver1: fine"
     assert shown["possible"] == ["approve", "deny", "stop", "restart"]

@@ -220,11 +220,9 @@ def test_keyboard_only(server: Sandbox, browser: Browser) -> None:
     type_keys(browser, Keys.SPACE)
     browser.wait_for_text("#detail-status", "Complete")
 
-    # The button that was pressed cannot be pressed any more, but keeps the focus, and says why it does nothing.
-    assert browser.focused == browser.button("approve")
-    assert browser.button("approve").get_dom_attribute("aria-disabled") == "true"
-    type_keys(browser, Keys.ENTER)
-    browser.wait_for_text("#message", "Complete: this cannot be done now.")
+    # Nothing can be decided any more: the buttons are gone, and the focus is on the title.
+    browser.wait(lambda: browser.focused == browser("#detail-title"), "the focus on the title")
+    assert not browser("#decide").is_displayed()
 
     # Closing goes back to the row; Enter opens it again.
     browser.run("document.getElementById('close').focus()")

@@ -48,9 +48,11 @@ def test_polite_client() -> None:
 
 def test_too_fast() -> None:
     """
-    A poll within a second after a good answer is too fast; a retry after an error, or by another client, is not.
+    Polls within a second after good answers are too fast; a retry after an error, or by another client, is not, and
+    neither is one look more, as a provider takes that checks what a program has seen.
     """
-    records = [*at(0, 0.5), *at(2, status=500), *at(2.1), *at(2.2, identity="other"), *at(2.3, query="page=2")]
+    assert build_report([*at(0, 2, 2.2, 5)]).polled_too_fast == 0
+    records = [*at(0, 0.5, 0.9), *at(2, status=500), *at(2.1), *at(2.2, identity="other"), *at(2.3, query="page=2")]
 
     assert build_report(records).polled_too_fast == 1
 

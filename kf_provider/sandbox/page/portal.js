@@ -235,6 +235,7 @@ function openFromAddress() {
 
 function decodeHash() {
   const text = location.hash.slice(1);
+  if (text && !GUID.test(text)) say(`The address has ${text.slice(0, 60)} in it, which is not the id of an instance.`, true);
   return GUID.test(text) ? text.toLowerCase() : null;
 }
 
@@ -275,7 +276,9 @@ function fillDetail(instance) {
     button.setAttribute("aria-disabled", String(!instance.possible.includes(button.dataset.action)));
   }
   const decide = byId("decide");
-  decide.hidden = !instance.possible.length && !decide.contains(document.activeElement);
+  // Nothing can be done any more: the box goes, and whoever was in it is taken to the title.
+  if (!instance.possible.length && decide.contains(document.activeElement)) byId("detail-title").focus();
+  decide.hidden = !instance.possible.length;
   byId("signals-part").hidden = !instance.signals.length;
   reconcile(byId("signals"), instance.signals, (signal, n) => String(n), () => make("li"), (item, signal) => {
     updateSignal(item, signal, instance.status === "Suspended" ? "awaited" : "not received");
@@ -302,8 +305,11 @@ function updateStep(item, step) {
 
 function updateSignal(item, signal, missing) {
   item.dataset.received = signal.received;
-  const said = signal.comment ? `: ${signal.comment}` : "";
-  setText(item, signal.received ? `${signal.name} from ${signal.sender}${said}` : `${signal.name}: ${missing}`);
+  item.dataset.denied = signal.denied;
+  // The comment of a denial is the instance's message, which stands above.
+  const said = signal.comment && !signal.denied ? `: ${signal.comment}` : "";
+  const answer = signal.denied ? "denied by" : "from";
+  setText(item, signal.received ? `${signal.name} ${answer} ${signal.sender}${said}` : `${signal.name}: ${missing}`);
 }
 
 function makeDataRow(row) {
@@ -357,7 +363,11 @@ function act(action) {
     byId("comment").value = "";
     view.shown = null; // the change to come is told here
     if (action === "restart") location.hash = answer.instance_id;
-    say(`${PAST_TENSE[action]}. ${action === "restart" ? "The new instance" : "The instance"} is ${statusWords(answer.status)}.`);
+    if (action === "approve" && answer.status === "Suspended") {
+      say(`Approved. ${instance.received + 1} of ${instance.needed} approvals are in: it waits for more.`);
+    } else {
+      say(`${PAST_TENSE[action]}. ${action === "restart" ? "The new instance" : "The instance"} is ${statusWords(answer.status)}.`);
+    }
   });
 }
 
