@@ -42,7 +42,7 @@ def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str, reaches: 
     """
     stack = new_stack(GATE.format(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
 
     (os.killpg if reaches == "group" else os.kill)(update.pid, signal.SIGINT)
     run = stack.end(update, within=5)
@@ -64,7 +64,7 @@ def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -
     """
     stack = new_stack(GATE.format(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
 
     if victim == "cli":
         update.kill()

@@ -163,7 +163,7 @@ def test_refused_while_waiting(new_stack: NewStack, server: Sandbox, pending: st
     """
     stack = new_stack(gate(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
 
     getattr(server, act)(pending)
     run = stack.end(update, within=80 if act == "purge" else 15)
@@ -284,9 +284,9 @@ def test_outage_while_waiting(new_stack: NewStack, server: Sandbox, pending: str
     """
     stack = new_stack(gate(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
     server.outage = True
-    stack.wait_for("; no answer\n")
+    stack.wait_for("no answer; 0 of 1 signals")
     server.outage = False
     server.approve(pending)
 
@@ -329,7 +329,7 @@ def test_new_request_replaces_the_record(new_stack: NewStack, server: Sandbox, a
     stack.write(gate(second))
 
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
     server.approve(second)
     run = stack.end(update)
 
@@ -496,7 +496,7 @@ def test_follows_a_restart(new_stack: NewStack, server: Sandbox, pending: str) -
     program = gate(pending, "follow_restarts=True") + '    pulumi.export("approved", approval.approved_instance_id)\n'
     stack = new_stack(program, server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
 
     successor = server.restart(pending)
     stack.wait_for(f"goes on as {successor}")
@@ -514,7 +514,7 @@ def test_outage_that_lasts(new_stack: NewStack, server: Sandbox, pending: str) -
     """
     stack = new_stack(gate(pending), {**server.environment(), "KEYFACTOR_OUTAGE_SECONDS": "3"})
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
 
     server.outage = True
     run = stack.end(update, within=20)
@@ -563,7 +563,7 @@ def test_lock_stall_is_named(new_stack: NewStack, server: Sandbox, pending: str)
     server.add_fault(FaultRule(kind=FaultKind.LOCK_STALL, times=1))
     stack = new_stack(gate(pending), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
 
     server.approve(pending)
     stack.wait_for("all signals received: Keyfactor moves it on, by its daily job at the latest")

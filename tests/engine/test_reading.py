@@ -349,7 +349,7 @@ def test_depends_on(new_stack: NewStack, server: Sandbox, pending: str) -> None:
     assert preview.code == 0, preview
     assert "status: [unknown]" in preview.text
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
     server.approve(pending)
 
     run = stack.end(update)

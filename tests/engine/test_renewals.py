@@ -41,7 +41,7 @@ def approved_up(stack: Stack, server: Sandbox) -> Run:
     """An update that waits at the gate until its new request is approved."""
     process = stack.start("up", "--yes", "--skip-preview")
     wait_until(lambda: bool(pending(server)), within=60, what=stack.output)
-    stack.wait_for('Suspended at "Manager approval"')
+    stack.wait_for("Manager approval")
     server.approve(pending(server)[0])
     return stack.end(process)
 

@@ -51,7 +51,7 @@ def test_function_after_the_gate(new_stack: NewStack, server: Sandbox) -> None:
     )
 
     process = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
     server.approve(id_)
     run = stack.end(process)
 

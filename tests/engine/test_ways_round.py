@@ -235,7 +235,7 @@ def test_a_child_waits(new_stack: NewStack, server: Sandbox, new: str) -> None:
     """
     stack = new_stack(program(new, "new", dependent="parent=approval"), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("Suspended")
+    stack.wait_for("Manager approval")
     server.wait_for_journal(lambda records: len(records) >= 2)
     assert "Stash after" not in stack.output()
 
