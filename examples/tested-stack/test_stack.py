@@ -14,6 +14,8 @@ class Mocks(pulumi.runtime.Mocks):
     def call(self, args):
         if args.token == "keyfactor:index:getWorkflowInstances":
             return {"instances": [{"instance_id": ID, "status": "Running"}]}
+        if args.token == "keyfactor:index:getCertificate":
+            return {"certificate_id": 7, "common_name": "web.example.com", "pem": "-----BEGIN CERTIFICATE-----"}
         return {"instance_id": ID, "status": "Running", "current_state_data": {"Subject": "CN=web.example.com"}}
 
 
@@ -49,3 +51,14 @@ def test_functions():
         assert subject == "CN=web.example.com"
 
     return kf.get_workflow_instance_output(ID).current_state_data["Subject"].apply(check)
+
+
+@pulumi.runtime.test
+def test_renewals():
+    newest = kf.find_workflow_instance_output(match={"current_state_data.Subject": "CN=web.example.com"})
+    certificate = kf.get_certificate_output(instance_id=newest.instance_id)
+
+    def check(values):
+        assert values == [ID, 7, "web.example.com"]
+
+    return pulumi.Output.all(newest.instance_id, certificate.certificate_id, certificate.common_name).apply(check)

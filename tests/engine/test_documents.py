@@ -308,7 +308,7 @@ def test_tested_stack() -> None:
         check=False,
     )
 
-    assert "3 passed" in done.stdout, done.stdout
+    assert "4 passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize(("example", "count"), [("gate", 4), ("enroll", 6)])

@@ -146,3 +146,28 @@ def test_pipeline(name: str) -> None:
 
     assert "cron" in pipeline[True]["schedule"][0]  # YAML 1.1 reads `on` as true
     assert pipeline["concurrency"]
+
+
+def test_explicit_provider(new_stack: NewStack, server: Sandbox) -> None:
+    """
+    The newest instance and its certificate come from the server of the provider that is given.
+    """
+    id_ = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(id_)
+    stack = new_stack(
+        f"""
+        opts = pulumi.InvokeOptions(provider=kf.Provider(
+            "second", hostname={server.url!r}, username={server.username!r}, password={server.password!r}
+        ))
+        match = {{"current_state_data.Subject": "CN=web.example.com"}}
+        newest = kf.find_workflow_instance_output(match=match, opts=opts)
+        certificate = kf.get_certificate_output(instance_id=newest.instance_id, opts=opts)
+        pulumi.export("newest", newest.instance_id)
+        pulumi.export("name", certificate.common_name)
+        """
+    )
+
+    run = stack.up()
+
+    assert run.code == 0, run
+    assert {"newest": id_, "name": "web.example.com"} == stack.outputs
