@@ -67,6 +67,7 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._latest: dict[str, Progress] = {}
+        self._is_broken = False
 
     def progressed(self, instance_id: str, progress: Progress) -> None:
         self._latest[instance_id] = progress
@@ -103,11 +104,16 @@ class JsonLines:
 
     def _write(self, instance_id: str, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        click.echo(as_json({"time": now, "instance_id": instance_id, **fields}, indent=None))
-        sys.stdout.flush()
+        try:
+            click.echo(as_json({"time": now, "instance_id": instance_id, **fields}, indent=None))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._is_broken = True  # a wait lets nothing out that goes wrong in who listens to it
+            raise
 
     def refresh(self) -> None:
-        pass
+        if self._is_broken:
+            raise BrokenPipeError
 
     def close(self) -> None:
         pass

@@ -218,7 +218,10 @@ async def _wait(settings: Settings, kept: resuming.Kept, timeout: float, view: V
     try:
         left = set(waits)
         while left:
-            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*left, ticking}, return_when=asyncio.FIRST_COMPLETED)
+            if ticking in done:
+                ticking.result()  # nobody reads any more
+            left -= done
             ended += [wait.result() for wait in waits if wait in done]  # in the order of the ids
             if timeout and (decided := _decided(ended, is_any=kept.any)):
                 return decided

@@ -190,6 +190,22 @@ def test_lines_of_json(kf: Kf, server: Sandbox) -> None:
     assert 0 == process.returncode
 
 
+def test_reader_that_goes_away(kf: Kf, server: Sandbox) -> None:
+    """
+    When nobody reads the lines any more, the command ends, quietly, and not as approved.
+    """
+    id_ = server.start_enrollment(approvals=2)
+    process = kf.start("wait", id_, "--output", "jsonl")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    server.approve(id_)
+
+    assert (141, "") == (process.wait(30), process.stderr.read())
+    process.stderr.close()
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("hangs", [False, True])
 def test_signals(kf: Kf, server: Sandbox, signum: signal.Signals, code: int, hangs: bool) -> None:
