@@ -239,7 +239,7 @@ def run(name, instance_id):
     result = stack.up(on_output=lines.append, suppress_progress=True)
     assert result.outputs["approved"].value == instance_id, result.outputs
     text = "".join(lines)
-    assert name in text and "Suspended" in text, text
+    assert name in text and "Manager approval" in text, text
     print("opened", name, flush=True)
 
 threads = [threading.Thread(target=run, args=pair) for pair in (("one", "{pending}"), ("two", "{other}"))]
