@@ -51,6 +51,10 @@ LAYERS = [
     {"provider"},
     {"ending", "functions", "instance", "approval"},
     {"gate"},
+    {"policy.certificates", "policy.graph"},
+    {"policy.rules"},
+    {"policy.pack"},
+    {"policy"},
     {"cli.exits", "cli.options"},
     {"cli.checks", "cli.ci", "cli.live", "cli.resume"},
     {"cli.certificate", "cli.completion", "cli.doctor", "cli.get", "cli.list", "cli.sandbox", "cli.wait"},
@@ -72,7 +76,7 @@ HTTP = {
 }
 RESERVED = {
     "pulumi": PULUMI,
-    "pulumi_policy": set[str](),
+    "pulumi_policy": {"policy.pack"},
     "requests": HTTP,
     "urllib3": HTTP,
 }

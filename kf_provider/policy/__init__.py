@@ -1,0 +1,53 @@
+"""
+Policy checks on certificates: rules for a stack's resources, and the same as policies of a pulumi-policy pack.
+
+`Graph`, `Finding`, `rules` and the lists of types need no engine; the policies need the extra `policy`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import rules
+from .certificates import CERTIFICATES, REQUESTS, UPLOADS
+from .graph import Graph, Node, StackFileError
+from .rules import Finding
+
+if TYPE_CHECKING:
+    from .pack import (
+        approvals_are_complete,
+        approvals_are_recorded,
+        certificates_need_approval,
+        no_insecure_settings,
+        one_approval_one_certificate,
+        recommended,
+        records_are_genuine,
+    )
+
+__all__ = [
+    "CERTIFICATES",
+    "REQUESTS",
+    "UPLOADS",
+    "Finding",
+    "Graph",
+    "Node",
+    "StackFileError",
+    "approvals_are_complete",
+    "approvals_are_recorded",
+    "certificates_need_approval",
+    "no_insecure_settings",
+    "one_approval_one_certificate",
+    "recommended",
+    "records_are_genuine",
+    "rules",
+]
+
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        # At first use: the rules run where pulumi-policy is not installed.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(import_module(".pack", __name__), name)
+        except ModuleNotFoundError as missing:
+            raise ImportError(f"kf_provider.policy.{name} needs it: pip install 'kf-provider[policy]'") from missing

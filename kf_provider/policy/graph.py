@@ -1,0 +1,288 @@
+"""
+A stack's resources as a graph, whatever they were read from, and which approvals each of them waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+from ..keyfactor.models import moment
+
+RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"
+PROVIDER_TYPE: Final = "pulumi:providers:pulumi-python"
+
+# A value that is not known in this preview, and one that is encrypted in the file.
+UNKNOWN: Final = object()
+SECRET: Final = object()
+
+# The engine's words for values that are none (pulumi/sdk, resource/properties.go), in state files and previews.
+_SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
+_UNKNOWNS: Final = frozenset(
+    {
+        "04da6b54-80e4-46f7-96ec-b56ff0331ba9",
+        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
+        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
+        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
+        "030794c1-ac77-496b-92df-f27374a8bd58",
+        "e48ece36-62e2-4504-bad9-02848725956a",
+        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
+    }
+)
+
+
+class StackFileError(ValueError):
+    """
+    A file that is not what `pulumi stack export` or `pulumi preview --json --show-sames` writes.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """
+    A resource of a stack. `properties` holds UNKNOWN and SECRET where a value cannot be read.
+    """
+
+    urn: str
+    type: str
+    parent: str | None = None
+    dependencies: tuple[str, ...] = ()  # those of its properties too
+    provider: str | None = None  # the provider's URN
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    ignore_changes: tuple[str, ...] = ()
+    is_component: bool = False
+    created: datetime | None = None
+
+
+class Graph:
+    """
+    The resources of a stack by URN. `is_deployed`: what was read is a state, and not what a program asks for.
+    """
+
+    def __init__(self, nodes: Iterable[Node], *, is_deployed: bool) -> None:
+        self.nodes: Mapping[str, Node] = {node.urn: node for node in nodes}
+        self.is_deployed = is_deployed
+
+    @classmethod
+    def from_state(cls, document: object) -> Graph:
+        """
+        What `pulumi stack export` writes, as JSON has it. Secrets stay encrypted.
+
+        Raises StackFileError for anything else.
+        """
+        state = _member(document, "deployment") or _member(_member(document, "checkpoint"), "latest")
+        if not isinstance(state, Mapping):
+            raise StackFileError("is not a stack's state: give the file that `pulumi stack export` writes")
+        resources = [] if state.get("resources") is None else state["resources"]  # null in an empty stack
+        if not isinstance(resources, Sequence) or isinstance(resources, str):
+            raise StackFileError("is not a stack's state: its `resources` are no list")
+        states = [each for each in resources if isinstance(each, Mapping) and each.get("delete") is not True]
+        nodes = (_node(each, each.get("outputs") or each.get("inputs")) for each in states)
+        return cls(_named(nodes), is_deployed=True)
+
+    @classmethod
+    def from_preview(cls, document: object) -> Graph:
+        """
+        What `pulumi preview --json --show-sames` writes, as JSON has it.
+
+        Raises StackFileError for anything else, and for a preview that leaves out what stays the same: a certificate in
+        it may wait for an approval that is not shown.
+        """
+        steps = _member(document, "steps")
+        if not isinstance(steps, Sequence) or isinstance(steps, str):
+            raise StackFileError("is not a preview: give what `pulumi preview --json --show-sames` writes")
+        shown = [step for step in steps if isinstance(step, Mapping)]
+        same = _member(_member(document, "changeSummary"), "same")
+        if isinstance(same, int | float) and same > sum(step.get("op") == "same" for step in shown):
+            raise StackFileError(
+                "leaves out what stays the same, and with it the approvals that are recorded: run "
+                "`pulumi preview --json --show-sames`"
+            )
+        return cls(_named(_previewed(step) for step in shown), is_deployed=False)
+
+    @cached_property
+    def records(self) -> Sequence[Node]:
+        """
+        The records of approvals.
+        """
+        return [node for node in self.nodes.values() if node.type == RECORD_TYPE]
+
+    def of_types(self, is_one: Callable[[str], bool]) -> Sequence[Node]:
+        """
+        The resources whose type token is one of some.
+        """
+        return [node for node in self.nodes.values() if is_one(node.type)]
+
+    def approvals(self, of: Sequence[Node], *, through: bool = False) -> Mapping[str, Sequence[Node]]:
+        """
+        For each of these resources, by URN, the records of the approvals that it waits for.
+
+        A resource waits for what it depends on, for what its parents and its provider depend on, and for the children
+        of a component that it depends on. What one of these waits for is followed no further than to the next of
+        them, unless `through`.
+        """
+        stops = frozenset() if through else frozenset(node.urn for node in of)
+        reached = _Reached(self, stops)
+        return {node.urn: reached.from_node(node) for node in of}
+
+    @cached_property
+    def children(self) -> Mapping[str, Sequence[str]]:
+        """
+        The URNs of each resource's children.
+        """
+        children: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            if node.parent is not None:
+                children.setdefault(node.parent, []).append(node.urn)
+        return children
+
+
+# A resource, and whether something depends on it: only then do its children count.
+_Place = tuple[str, bool]
+
+
+class _Reached:
+    """
+    The records that can be reached from each place: a set is an integer, one bit for each record.
+
+    Circles are usual (a component and its children): Tarjan's algorithm, without recursion, gives all places of one
+    the same set.
+    """
+
+    def __init__(self, graph: Graph, stops: frozenset[str]) -> None:
+        self._graph = graph
+        self._stops = stops
+        self._bits = {node.urn: 1 << index for index, node in enumerate(graph.records)}
+        self._sets: dict[_Place, int] = {}
+
+    def from_node(self, node: Node) -> list[Node]:
+        found = 0
+        for place in self._edges(node, is_needed=False):
+            if place not in self._sets:
+                self._visit(place)
+            found |= self._sets[place]
+        return [record for record in self._graph.records if found & self._bits[record.urn]] if found else []
+
+    def _edges(self, node: Node, *, is_needed: bool) -> Iterator[_Place]:
+        nodes = self._graph.nodes
+        for urn in (node.parent, node.provider):
+            if urn is not None and urn in nodes:
+                yield urn, False
+        for urn in node.dependencies:
+            if urn in nodes:
+                yield urn, True
+        if is_needed and node.is_component:
+            for urn in self._graph.children.get(node.urn, ()):
+                yield urn, True
+
+    def _onward(self, place: _Place) -> Iterator[_Place]:
+        urn, is_needed = place
+        if urn in self._bits or urn in self._stops:
+            return iter(())
+        return self._edges(self._graph.nodes[urn], is_needed=is_needed)
+
+    def _visit(self, start: _Place) -> None:
+        order: dict[_Place, int] = {}
+        low: dict[_Place, int] = {}
+        found: dict[_Place, int] = {}
+        path: list[_Place] = []
+        work: list[tuple[_Place, Iterator[_Place]]] = []
+
+        def enter(place: _Place) -> None:
+            order[place] = low[place] = len(order)
+            found[place] = self._bits.get(place[0], 0)
+            path.append(place)
+            work.append((place, self._onward(place)))
+
+        enter(start)
+        while work:
+            place, onward = work[-1]
+            for target in onward:
+                if target in self._sets:
+                    found[place] |= self._sets[target]
+                elif target in order:
+                    low[place] = min(low[place], order[target])
+                else:
+                    enter(target)
+                    break
+            else:
+                work.pop()
+                if low[place] == order[place]:
+                    members: list[_Place] = []
+                    while not members or members[-1] != place:
+                        members.append(path.pop())
+                    union = 0
+                    for member in members:
+                        union |= found[member]
+                    self._sets.update(dict.fromkeys(members, union))
+                if work:
+                    above = work[-1][0]
+                    low[above] = min(low[above], low[place])
+                    found[above] |= self._sets.get(place, found[place])
+
+
+def _member(document: object, key: str) -> object:
+    return document.get(key) if isinstance(document, Mapping) else None
+
+
+def _named(nodes: Iterable[Node | None]) -> list[Node]:
+    return [node for node in nodes if node is not None]
+
+
+def _previewed(step: Mapping[str, Any]) -> Node | None:
+    """
+    The resource that a step leads to; its inputs, and what is recorded of it where nothing changes.
+    """
+    state, before = step.get("newState"), _member(step.get("oldState"), "outputs")
+    if not isinstance(state, Mapping):
+        return None  # deleted
+    inputs = state.get("inputs")
+    recorded = before if step.get("op") == "same" and isinstance(before, Mapping) else {}
+    return _node(state, {**recorded, **(inputs if isinstance(inputs, Mapping) else {})})
+
+
+def _node(state: Mapping[str, Any], properties: object) -> Node | None:
+    urn, token = state.get("urn"), state.get("type")
+    if not isinstance(urn, str) or not isinstance(token, str):
+        return None
+    by_property = state.get("propertyDependencies")
+    lists = by_property.values() if isinstance(by_property, Mapping) else ()
+    needed = [*_texts(state.get("dependencies")), *(urn for each in lists for urn in _texts(each))]
+    provider, parent = state.get("provider"), state.get("parent")
+    return Node(
+        urn=urn,
+        type=token,
+        parent=parent if isinstance(parent, str) else None,
+        dependencies=tuple(dict.fromkeys(needed)),
+        provider=provider.rpartition("::")[0] if isinstance(provider, str) else None,  # the URN, and then the id
+        properties=readable(properties) if isinstance(properties, Mapping) and _is_read(token) else {},
+        ignore_changes=tuple(_texts(state.get("ignoreChanges"))),
+        is_component=state.get("custom") is not True,
+        created=moment(created) if isinstance(created := state.get("created"), str) else None,
+    )
+
+
+def _is_read(token: str) -> bool:
+    return token in (RECORD_TYPE, PROVIDER_TYPE)
+
+
+def readable(value: Any) -> Any:
+    """
+    A value of a state or of a preview, with UNKNOWN and SECRET for what is not there.
+    """
+    if isinstance(value, Mapping):
+        if _SIGNATURE in value:
+            return SECRET
+        return {key: readable(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return UNKNOWN if value in _UNKNOWNS else value
+    return [readable(each) for each in value] if isinstance(value, Sequence) else value
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return []
+    return [each for each in value if isinstance(each, str)]

@@ -1,0 +1,268 @@
+"""
+The rules: plain functions of a graph that yield findings. They never raise, and never say a value of the stack.
+
+A finding names the resource, what is wrong and what to write.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from ..keyfactor.addresses import is_same_server
+from ..waiting.verdict import expiry
+from .certificates import CERTIFICATES, matcher
+from .graph import PROVIDER_TYPE, RECORD_TYPE, SECRET, UNKNOWN, Graph, Node
+
+Verdict = Literal["violated", "unknown", "not_recorded"]
+
+# The provider of this package's records, as a state has it: pinned, and the same in every release.
+GENUINE: Final = "gASVNgAAAAAAAACMFGtmX3Byb3ZpZGVyLmFwcHJvdmFslIwWQXBwcm92YWxSZWNvcmRQcm92aWRlcpSTlCmBlC4="
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    What a rule found: `violated`; or `unknown` or `not_recorded`, which an update will tell.
+    """
+
+    rule: str
+    urn: str
+    message: str
+    verdict: Verdict = "violated"
+
+
+def certificates_need_approval(
+    graph: Graph, *, types: Sequence[str] = CERTIFICATES, also: Sequence[str] = (), through_certificates: bool = False
+) -> Iterator[Finding]:
+    """
+    Each certificate waits for an approval.
+    """
+    certificates = graph.of_types(matcher((*types, *also)))
+    approvals = graph.approvals(certificates, through=through_certificates)
+    for certificate in certificates:
+        if not approvals[certificate.urn]:
+            yield Finding(
+                "certificates-need-approval",
+                certificate.urn,
+                f"{_name(certificate)} waits for no approval: give it "
+                f"`opts=pulumi.ResourceOptions(depends_on=[approval])`, where `approval` is a kf_provider."
+                f"WorkflowApproval of its enrollment",
+            )
+
+
+def one_approval_one_certificate(
+    graph: Graph, *, types: Sequence[str] = CERTIFICATES, also: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """
+    Each certificate that waits for approvals can have one of them for itself.
+
+    An approval is what was approved, whatever its gate or server is called. Certificates that wait for none are another
+    rule's.
+    """
+    certificates = graph.of_types(matcher((*types, *also)))
+    approvals = graph.approvals(certificates)
+    choices = {urn: list(dict.fromkeys(map(_identity, records))) for urn, records in approvals.items() if records}
+    owners = _matching(choices)
+    matched = set(owners.values())
+    for certificate in certificates:
+        if certificate.urn in choices and certificate.urn not in matched:
+            others = sorted({owners[choice] for choice in choices[certificate.urn]})
+            yield Finding(
+                "one-approval-one-certificate",
+                certificate.urn,
+                f"{_name(certificate)} has no approval of its own: "
+                f"{_name(graph.nodes[others[0]])} waits for the same one; pass the id of another workflow instance to "
+                f"a WorkflowApproval of its own, and let it depend on that",
+            )
+
+
+def approvals_are_complete(
+    graph: Graph,
+    *,
+    servers: Sequence[str] | None = None,
+    definitions: Sequence[str] | None = None,
+    workflow_types: Sequence[str] | None = None,
+    minimum_version: int | None = None,
+    max_age: float | None = None,
+    now: datetime | None = None,
+    certificates: Sequence[str] = CERTIFICATES,
+) -> Iterator[Finding]:
+    """
+    Each recorded approval is Complete, of an allowed server, definition, type and version, and not too old.
+
+    `definitions` are ids or display names, `max_age` is in seconds. In a state an approval is as old as it was when the
+    first of the certificates behind it was created; where none is deployed, and in a preview or an update, as it is
+    now.
+    """
+    created = _first_created(graph, certificates) if max_age is not None and graph.is_deployed else {}
+    for record in graph.records:
+        if (status := record.properties.get("status")) is None and not graph.is_deployed:
+            continue  # approvals-are-recorded tells it
+        problems = [] if status == "Complete" or status is UNKNOWN else ["is not Complete in the state"]
+        definition = _mapping(record.properties.get("definition"))
+        names = (definition.get("id"), definition.get("display_name"))
+        version = definition.get("version")
+        if servers is not None and not any(is_same_server(record.properties.get("server"), one) for one in servers):
+            problems.append("was given on a server that is not allowed here")
+        if definitions is not None and not any(name in definitions for name in names):
+            problems.append("is of a workflow definition that is not allowed here")
+        if workflow_types is not None and definition.get("workflow_type") not in workflow_types:
+            problems.append("is of a type of workflow that is not allowed here")
+        if minimum_version is not None and not (isinstance(version, int | float) and version >= minimum_version):
+            problems.append(f"is of a version of its workflow definition before {minimum_version}")
+        if max_age is not None:
+            date, moment = record.properties.get("last_modified"), created.get(record.urn, now)
+            if expiry(date if isinstance(date, str) else None, max_age, now=moment):
+                problems.append(
+                    "was older than max_age when its certificate was created"
+                    if record.urn in created
+                    else "is older than max_age"
+                )
+        for problem in problems:
+            yield Finding(
+                "approvals-are-complete",
+                record.urn,
+                f"{_name(record)} {problem}: start a new request and pass its id to this gate",
+            )
+
+
+def approvals_are_recorded(graph: Graph) -> Iterator[Finding]:
+    """
+    Tell which approvals a preview cannot know: the update waits for them.
+    """
+    for record in graph.records:
+        if record.properties.get("status") in (None, UNKNOWN) and not graph.is_deployed:
+            yield Finding(
+                "approvals-are-recorded",
+                record.urn,
+                f"{_name(record)} is not recorded yet; the update will tell",
+                "not_recorded",
+            )
+
+
+def records_are_genuine(graph: Graph) -> Iterator[Finding]:
+    """
+    Each record is of this package's provider. A policy for a whole stack cannot see that, a state and a preview can.
+    """
+    for record in graph.records:
+        if (problem := forgery(record.properties)) is not None:
+            yield Finding("records-are-genuine", record.urn, f"{_name(record)} {problem}")
+
+
+def forgery(properties: Mapping[str, Any]) -> str | None:
+    """
+    Why these are not the properties of a genuine record of this run; None where they are.
+    """
+    if not properties:
+        return "was left out of this run: run it without --target and --exclude, or add the record to them"
+    if properties.get("__provider") != GENUINE:
+        return "is no record of kf_provider: only a WorkflowApproval may register this type"
+    return None
+
+
+def no_insecure_settings(graph: Graph, *, environment: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    """
+    No provider trusts any certificate or has its gates off, nor does the environment; no record ignores changes.
+    """
+    for node in graph.nodes.values():
+        if node.type == RECORD_TYPE and node.ignore_changes:
+            yield _insecure(node.urn, f"{_name(node)} has ignore_changes, which keeps an old approval: remove it")
+        if node.type == PROVIDER_TYPE:
+            for key, setting, is_insecure in _INSECURE:
+                value = node.properties.get(f"keyfactor:{key}")
+                if value is UNKNOWN or value is SECRET:
+                    yield _insecure(node.urn, f"{_name(node)} sets {setting} to what cannot be read here", "unknown")
+                elif is_insecure(value):
+                    yield _insecure(node.urn, f"{_name(node)} sets {setting}: remove it")
+    for variable, is_insecure in (("KEYFACTOR_SKIP_VERIFY", _is_true), ("KEYFACTOR_GATES", _is_off)):
+        if is_insecure((environment or {}).get(variable)):
+            yield _insecure("", f"{variable} is set in the environment: unset it")
+
+
+def _is_true(value: object) -> bool:
+    return value is True or (isinstance(value, str) and value.strip().lower() in ("true", "1", "yes", "on"))
+
+
+def _is_off(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() == "off"
+
+
+_INSECURE: Final[Sequence[tuple[str, str, Callable[[object], bool]]]] = (
+    ("skipVerify", "skip_verify", _is_true),
+    ("gates", 'gates="off"', _is_off),
+)
+
+
+def _insecure(urn: str, message: str, verdict: Verdict = "violated") -> Finding:
+    return Finding("no-insecure-settings", urn, message, verdict)
+
+
+def _name(node: Node) -> str:
+    name = node.urn.rpartition("::")[2]
+    return f"approval {name!r}" if node.type == RECORD_TYPE else f"{node.type} {name!r}"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _identity(record: Node) -> str:
+    """
+    What an approval is: the instance that was approved; before that, the one that is asked for, else its record.
+    """
+    for key in ("approved_instance_id", "instance_id"):
+        if isinstance(value := record.properties.get(key), str):
+            return value.lower()
+    return record.urn
+
+
+def _matching(choices: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """
+    As many certificates as possible with an approval of their own: who has which (augmenting paths, breadth first).
+    """
+    owners: dict[str, str] = {}
+    for start in choices:
+        came_from: dict[str, str] = {}  # an approval, and the certificate that would take it
+        queue = deque([start])
+        while queue:
+            certificate = queue.popleft()
+            for choice in choices[certificate]:
+                if choice in came_from:
+                    continue
+                came_from[choice] = certificate
+                if choice in owners:
+                    queue.append(owners[choice])
+                    continue
+                _give(choice, start, came_from, owners)
+                queue.clear()
+                break
+    return owners
+
+
+def _give(choice: str, start: str, came_from: Mapping[str, str], owners: dict[str, str]) -> None:
+    """
+    Hand each approval of the path on, from the free one back to where it began.
+    """
+    owned: Mapping[str, str] = {}
+    while (taker := came_from[choice]) != start:
+        owned = owned or {owner: approval for approval, owner in owners.items() if approval in came_from}
+        owners[choice] = taker
+        choice = owned[taker]
+    owners[choice] = start
+
+
+def _first_created(graph: Graph, types: Sequence[str]) -> Mapping[str, datetime]:
+    """
+    When the first certificate behind each record was created, by the record's URN.
+    """
+    certificates = graph.of_types(matcher(types))
+    first: dict[str, datetime] = {}
+    for urn, records in graph.approvals(certificates).items():
+        if (created := graph.nodes[urn].created) is not None:
+            for record in records:
+                first[record.urn] = min(first.get(record.urn, created), created)
+    return first

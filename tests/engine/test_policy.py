@@ -1,0 +1,170 @@
+"""
+The recommended policies on the real engine, where a Stash stands for a certificate.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from kf_provider.policy import Graph, StackFileError, rules
+from kf_provider.sandbox import Sandbox
+
+from .stack import ROOT, NewStack
+
+TYPES = ["pulumi:index:Stash"]
+PAGE = (ROOT / "docs" / "policies.md").read_text()
+GATE = """
+    def certificate(name, **how):
+        return pulumi.Stash(name, input=name, opts=pulumi.ResourceOptions(**how))
+    approval = kf.WorkflowApproval("web", "{0}", timeout="20s")
+"""
+FORGED = """
+    from pulumi.dynamic import CreateResult, Resource, ResourceProvider
+    class Mine(ResourceProvider):
+        def create(self, props):
+            return CreateResult("1", {**props, "status": "Complete"})
+    class Record(Resource, module="keyfactor", name="ApprovalRecord"):
+        status: pulumi.Output[str]
+    record = Record(Mine(), "web", {"instance_id": "1", "status": None})
+    pulumi.Stash("certificate", input="1", opts=pulumi.ResourceOptions(depends_on=[record]))
+"""
+
+
+def block(language: str, number: int = 0) -> str:
+    """
+    A block of the page on policies.
+    """
+    return str(re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[number])
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> str:
+    """
+    The page's policy pack.
+    """
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    (folder / "PulumiPolicy.yaml").write_text(block("yaml"))
+    program = block("py").replace("recommended()", f"recommended(types={TYPES})")
+    (folder / "__main__.py").write_text(program)
+    (folder / "run").write_text(block("shell").replace("exec python", f"exec {sys.executable}"))
+    (folder / "run").chmod(0o755)
+    return str(folder / "run")
+
+
+@pytest.fixture
+def approved(server: Sandbox) -> str:
+    made = server.start_enrollment(subject="CN=web.example.com")
+    server.approve(made)
+    return made
+
+
+def test_blocked_and_passing(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:
+    """
+    A certificate without an approval, or with another one's, is refused in preview; one of its own passes, directly and
+    through a component, and what is written into the state passes the same rules.
+    """
+    stack = new_stack(GATE.format(approved) + "    certificate('bare')\n", server.environment())
+    run = stack.preview("--policy-pack", pack)
+    assert 0 != run.code, run
+    assert "certificates-need-approval" in run.text, run
+    assert "pulumi:index:Stash 'bare' waits for no approval" in run.text, run
+    assert "depends_on=[approval]" in run.text, run
+
+    stack.write(
+        GATE.format(approved)
+        + "    certificate('one', parent=approval)\n    certificate('two', depends_on=[approval])\n"
+    )
+    run = stack.preview("--policy-pack", pack)
+    assert 0 != run.code, run
+    assert "has no approval of its own" in run.text, run
+
+    stack.write(
+        GATE.format(approved)
+        + """
+    class House(pulumi.ComponentResource):
+        def __init__(self):
+            super().__init__("house:index:House", "house", None, pulumi.ResourceOptions(depends_on=[approval]))
+            certificate("inside", parent=self)
+    House()
+    """
+    )
+    run = stack.preview("--policy-pack", pack)
+    assert 0 == run.code, run
+    assert "'web' is not recorded yet" in run.text, run
+    run = stack.run("up", "--yes", "--policy-pack", pack)
+    assert 0 == run.code, run
+    graph = Graph.from_state(json.loads(stack.run("stack", "export").text))
+    assert not [
+        *rules.certificates_need_approval(graph, types=TYPES),
+        *rules.approvals_are_complete(graph, workflow_types=["Enrollment"], certificates=TYPES, max_age=3600),
+        *rules.records_are_genuine(graph),
+        *rules.no_insecure_settings(graph),
+    ]
+
+
+def test_preview_file(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A preview as JSON is read with what stays the same, and refused without it.
+    """
+    stack = new_stack(GATE.format(approved) + "    certificate('bound', depends_on=[approval])\n", server.environment())
+    assert stack.up().code == 0
+    text = stack.preview("--json", "--show-sames").text
+
+    graph = Graph.from_preview(json.loads(text[text.index("{") :]))
+
+    assert [True] == [bool(records) for records in graph.approvals(graph.of_types(TYPES.__contains__)).values()]
+    assert ["Complete"] == [record.properties["status"] for record in graph.records]
+    text = stack.preview("--json").text
+    with pytest.raises(StackFileError, match="--show-sames"):
+        Graph.from_preview(json.loads(text[text.index("{") :]))
+
+
+def test_skipped_preview(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:
+    """
+    Without a preview a certificate that waits for nothing fails the update, after its creation.
+    """
+    stack = new_stack(GATE.format(approved) + "    certificate('bare')\n", server.environment())
+
+    run = stack.up("--policy-pack", pack)
+
+    assert 0 != run.code, run
+    assert "'bare' waits for no approval" in run.text, run
+    assert stack.resource("bare") is not None  # as docs/policies.md says
+
+
+def test_forged(new_stack: NewStack, server: Sandbox, pack: str) -> None:
+    """
+    A record of somebody else's provider is refused before it is made, and the certificate behind it too.
+    """
+    stack = new_stack(FORGED, server.environment())
+
+    run = stack.up("--policy-pack", pack)
+
+    assert 0 != run.code, run
+    assert "the record is no record of kf_provider" in run.text, run
+    assert stack.resource("certificate") is None
+    assert stack.resource("web") is None
+
+
+def test_plan(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:
+    """
+    The page's pipeline: a preview that is refused leaves no plan, and one that passes is carried out.
+    """
+    preview, update = (line.split()[1:] for line in block("shell", 1).splitlines())
+    preview[preview.index("certificates/run")] = pack
+    stack = new_stack(GATE.format(approved) + "    certificate('one')\n", server.environment())
+
+    assert 0 != stack.run(*preview).code
+    assert not (stack.folder / "plan.json").exists()
+
+    stack.write(GATE.format(approved) + "    certificate('one', depends_on=[approval])\n")
+    assert 0 == stack.run(*preview).code
+    run = stack.run(*update)
+    assert 0 == run.code, run
+    assert stack.resource("one") is not None

@@ -1,0 +1,160 @@
+"""
+The policies, called as pulumi-policy calls them: with its own resources and proxies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pulumi_policy import (
+    EnforcementLevel,
+    PolicyCustomTimeouts,
+    PolicyProviderResource,
+    PolicyResource,
+    PolicyResourceOptions,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    StackValidationArgs,
+    StackValidationPolicy,
+)
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
+
+from kf_provider import policy
+from kf_provider.policy.graph import PROVIDER_TYPE, RECORD_TYPE
+from tests.unit.policy.stacks import CERTIFICATE
+
+
+def options(*ignored: str) -> PolicyResourceOptions:
+    """
+    A resource's options.
+    """
+    return PolicyResourceOptions(False, list(ignored), None, [], PolicyCustomTimeouts(0, 0, 0), [])
+
+
+def resource(
+    name: str,
+    token: str,
+    properties: Mapping[str, Any],
+    *needed: PolicyResource,
+    parent: PolicyResource | None = None,
+    ignored: tuple[str, ...] = (),
+) -> PolicyResource:
+    """
+    A resource as a pack sees it.
+    """
+    proxy = unknown_checking_proxy(dict(properties))
+    provider = PolicyProviderResource(PROVIDER_TYPE, {}, "provider", "provider") if ":" in token else None
+    return PolicyResource(token, proxy, name, name, options(*ignored), provider, parent, list(needed), {})
+
+
+def violations(rule: StackValidationPolicy, *resources: PolicyResource) -> list[str | None]:
+    """
+    The URNs that a stack policy reports.
+    """
+    found: list[str | None] = []
+
+    def report(_message: str, urn: str | None = None) -> None:
+        found.append(urn)
+
+    rule.validate(StackValidationArgs(list(resources), {}, {}), report)
+    return found
+
+
+def told(rule: ResourceValidationPolicy, args: ResourceValidationArgs) -> list[str]:
+    """
+    What a resource policy reports.
+    """
+    messages: list[str] = []
+
+    def report(message: str, _urn: str | None = None) -> None:
+        messages.append(message)
+
+    rule.validate(args, report)
+    return messages
+
+
+def test_need() -> None:
+    """
+    A certificate is refused unless it waits for an approval, also one that is not recorded and whose id is unknown.
+    """
+    record = resource("record", RECORD_TYPE, {"instance_id": UNKNOWN_STRING_VALUE, "expect": {"a": [None]}})
+    bare = resource("bare", CERTIFICATE, {"subject": UNKNOWN_STRING_VALUE})
+    bound = resource("bound", CERTIFICATE, {}, record)
+
+    assert ["bare"] == violations(policy.certificates_need_approval(), record, bare, bound)
+    assert ["record"] == violations(policy.approvals_are_recorded(), record)
+    assert not violations(policy.approvals_are_complete(definitions=["d"]), record)
+
+
+def test_own() -> None:
+    """
+    Two certificates on one approval: one of them is refused, and where that is allowed it is a warning.
+    """
+    record = resource("record", RECORD_TYPE, {"instance_id": "i"})
+    both = [resource(name, CERTIFICATE, {}, record) for name in ("one", "two")]
+
+    assert ["two"] == violations(policy.one_approval_one_certificate(), record, *both)
+    assert EnforcementLevel.ADVISORY == policy.one_approval_one_certificate(allow_shared=True).enforcement_level
+
+
+def test_insecure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A provider without verification, a record that ignores changes and the environment of the pack are named.
+    """
+    monkeypatch.setenv("KEYFACTOR_GATES", "off")
+    provider = resource("provider", PROVIDER_TYPE, {"keyfactor:skipVerify": "true"})
+    record = resource("record", RECORD_TYPE, {}, ignored=("instance_id",))
+
+    assert ["provider", "record", None] == violations(policy.no_insecure_settings(), provider, record)
+
+
+@pytest.mark.parametrize(
+    ("properties", "word"),
+    [
+        ({"__provider": policy.rules.GENUINE, "instance_id": "i"}, None),
+        ({"__provider": UNKNOWN_STRING_VALUE}, "no record of kf_provider"),
+        ({"__provider": "code of one's own"}, "no record of kf_provider"),
+        ({}, "left out"),
+    ],
+)
+def test_genuine(properties: dict[str, Any], word: str | None) -> None:
+    """
+    What the engine shows of a record's provider decides, and nothing is changed.
+    """
+    rule = policy.records_are_genuine()
+    seen = ResourceValidationArgs(RECORD_TYPE, unknown_checking_proxy(properties), "urn", "name", options(), None)
+
+    assert rule.remediate(seen) is None
+    messages = told(rule, seen)
+
+    assert EnforcementLevel.REMEDIATE == rule.enforcement_level
+    assert bool(word) == bool(messages)
+    assert word is None or word in messages[0]
+
+
+def test_genuine_at_another_level() -> None:
+    """
+    A level at which the engine shows no provider refuses every record: nothing was looked at.
+    """
+    args = ResourceValidationArgs(RECORD_TYPE, {}, "urn", "name", options(), None)
+
+    (message,) = told(policy.records_are_genuine(), args)
+
+    assert "remediate" in message
+
+
+def test_recommended() -> None:
+    """
+    What a pack starts with, by the names that configuration and exceptions use.
+    """
+
+    assert [
+        "certificates-need-approval",
+        "records-are-genuine",
+        "approvals-are-complete",
+        "approvals-are-recorded",
+        "one-approval-one-certificate",
+        "no-insecure-settings",
+    ] == [each.name for each in policy.recommended()]
