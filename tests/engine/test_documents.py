@@ -280,7 +280,7 @@ ENROLLS = "enroll-approve-deploy"
 
 
 @pytest.mark.parametrize(
-    "example", sorted({path.parent.name for path in (ROOT / "examples").glob("*/__main__.py")} - {ENROLLS})
+    "example", sorted({path.parent.name for path in (ROOT / "examples").glob("*/Pulumi.yaml")} - {ENROLLS})
 )
 def test_example(new_stack: NewStack, server: Sandbox, approved: str, example: str) -> None:
     """
