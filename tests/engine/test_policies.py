@@ -1,0 +1,201 @@
+"""
+The pack of examples/policy-pack on the real engine: what it refuses, when, and what passes.
+
+The certificates are those of `pulumi-tls`; a plugin that echoes its inputs stands for its provider (echo_plugin).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from kf_provider.sandbox import Sandbox
+
+from .stack import ROOT, NewStack, Run, Stack
+
+PACK = ("--policy-pack", str(ROOT / "examples" / "policy-pack" / "run"))
+
+BEGINNING = """
+        import pulumi_tls as tls
+
+        def certificate(name, **options):
+            return tls.SelfSignedCert(
+                name,
+                allowed_uses=["server_auth"],
+                private_key_pem="a key",
+                validity_period_hours=12,
+                subject=tls.SelfSignedCertSubjectArgs(common_name="www.example.com"),
+                opts=pulumi.ResourceOptions(**options),
+            )
+"""
+
+UNGATED = """
+        certificate("web")
+"""
+
+GATED = """
+        approval = kf.WorkflowApproval("approved", "{instance_id}")
+        certificate("web", depends_on=[approval])
+"""
+
+NO_LONGER_GATED = """
+        approval = kf.WorkflowApproval("approved", "{instance_id}")
+        certificate("web")
+"""
+
+IN_A_COMPONENT = """
+        class Site(pulumi.ComponentResource):
+            def __init__(self, name, opts):
+                super().__init__("test:index:Site", name, None, opts)
+                certificate("web", parent=self)
+
+        approval = kf.WorkflowApproval("approved", "{instance_id}")
+        Site("site", pulumi.ResourceOptions(depends_on=[approval]))
+"""
+
+SHARED = """
+        approval = kf.WorkflowApproval("approved", "{instance_id}")
+        certificate("web", depends_on=[approval])
+        certificate("second", depends_on=[approval])
+"""
+
+FORGED = """
+        from pulumi import dynamic
+
+        class Provider(dynamic.ResourceProvider):
+            def create(self, props):
+                return dynamic.CreateResult("forged", props)
+
+        class ApprovalRecord(dynamic.Resource, module="keyfactor", name="ApprovalRecord"):
+            pass
+
+        record = ApprovalRecord(Provider(), "forged", {{"instance_id": "{instance_id}", "status": "Complete"}})
+        certificate("web", depends_on=[record])
+"""
+
+
+@pytest.fixture
+def stack(new_stack: NewStack, server: Sandbox) -> Stack:
+    """A stack that finds the sandbox, the plugin for its certificates and an interpreter for the pack."""
+    stack = new_stack("", {**server.environment(), "PYTHON": sys.executable})
+    stack.environment["PATH"] = f"{Path(__file__).parent / 'echo_plugin'}{os.pathsep}{stack.environment['PATH']}"
+    return stack
+
+
+@pytest.fixture
+def approved(server: Sandbox) -> str:
+    """An approved instance."""
+    id_ = server.start_enrollment()
+    server.approve(id_)
+    return str(id_)
+
+
+def write(stack: Stack, program: str, instance_id: str = "") -> None:
+    stack.write(BEGINNING + program.format(instance_id=instance_id))
+
+
+def refused(run: Run, policy: str, *words: str) -> None:
+    assert run.code != 0, run
+    assert "Traceback" not in run.text, run
+    for text in (f"[mandatory]  {policy}  ", *words):
+        assert text in run.text, f"{text!r} in:\n{run}"
+
+
+def test_ungated(stack: Stack) -> None:
+    """
+    A certificate that waits for nothing is refused in preview, by its name and with what to write.
+
+    Without a preview it is refused after its creation: a stack is judged when all of it is there.
+    """
+    write(stack, UNGATED)
+
+    preview = stack.preview(*PACK)
+    update = stack.up(*PACK)
+
+    for run in (preview, update):
+        refused(run, "certificates-need-approval", "(tls:index:SelfSignedCert: web)", "depends_on=[approval]")
+    assert stack.resource("web") is not None
+
+
+def test_gated(stack: Stack, approved: str) -> None:
+    """
+    One that depends on an approval passes, in preview and update, and so does one inside of a component that does.
+    """
+    write(stack, GATED, approved)
+    runs = [stack.preview(*PACK), stack.up(*PACK)]
+    write(stack, IN_A_COMPONENT, approved)
+    runs += [stack.preview(*PACK), stack.up(*PACK)]
+
+    for run in runs:
+        assert run.code == 0, run
+        assert "[mandatory]" not in run.text, run
+    assert stack.resource("web") is not None
+
+
+def test_shared(stack: Stack, approved: str) -> None:
+    """
+    One approval is for one certificate.
+    """
+    write(stack, SHARED, approved)
+
+    run = stack.preview(*PACK)
+
+    refused(run, "one-approval-one-certificate", "waits for the same one")
+
+
+def test_forged(stack: Stack, approved: str) -> None:
+    """
+    A record that the program makes itself opens nothing, though it has the type and the status of an approval's.
+
+    Without a preview, too, it is refused before it is made, and before the certificate is.
+    """
+    write(stack, FORGED, approved)
+
+    preview = stack.preview(*PACK)
+    update = stack.up(*PACK)
+
+    for run in (preview, update):
+        refused(run, "records-are-genuine", "is no record of kf_provider")
+    assert stack.resource("forged") is None
+    assert stack.resource("web") is None
+
+
+def test_plan(stack: Stack, approved: str) -> None:
+    """
+    An update by the plan of a preview that passed does what was judged, and nothing else, without the pack.
+
+    A program that drops the dependency afterwards is refused before its certificate is made.
+    """
+    plan = str(stack.folder / "plan.json")
+    write(stack, GATED, approved)
+    preview = stack.preview(*PACK, "--save-plan", plan)
+    assert preview.code == 0, preview
+
+    write(stack, NO_LONGER_GATED, approved)
+    changed = stack.up("--plan", plan)
+
+    assert changed.code != 0, changed
+    assert "violates plan" in changed.text, changed
+    assert stack.resource("web") is None
+
+    write(stack, GATED, approved)
+    unchanged = stack.up("--plan", plan)
+
+    assert unchanged.code == 0, unchanged
+    assert stack.resource("web") is not None
+
+
+def test_no_plan_of_what_is_refused(stack: Stack) -> None:
+    """
+    A preview that is refused saves no plan: there is nothing to update by.
+    """
+    plan = stack.folder / "plan.json"
+    write(stack, UNGATED)
+
+    run = stack.preview(*PACK, "--save-plan", str(plan))
+
+    refused(run, "certificates-need-approval")
+    assert not plan.exists()
