@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import click
 from click.testing import CliRunner
 
 import kf_provider as kf
@@ -190,8 +191,14 @@ def command_line(text: str) -> str:
 
 
 def help_of(command: str) -> str:
-    """What `kf COMMAND --help` prints on a terminal of 100 columns."""
-    return CliRunner().invoke(main, [command, "--help"], prog_name="kf", terminal_width=100).output
+    """What `kf COMMAND --help` prints on a terminal of 100 columns, and the same of each command below it."""
+
+    def printed(*names: str) -> str:
+        return CliRunner().invoke(main, [*names, "--help"], prog_name="kf", terminal_width=100).output
+
+    found = main.get_command(click.Context(main), command)
+    below = found.commands if isinstance(found, click.Group) else ()
+    return "\n".join([printed(command), *(printed(command, name) for name in below)])
 
 
 if __name__ == "__main__":

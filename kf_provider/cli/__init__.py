@@ -16,7 +16,7 @@ import click
 from ..errors import KeyfactorError
 
 # Each is a file of this package, which has a command of the same name.
-COMMANDS: Final = ("get", "list", "wait", "certificate", "doctor", "sandbox", "completion")
+COMMANDS: Final = ("get", "list", "wait", "certificate", "doctor", "policy", "sandbox", "completion")
 
 # What a command ends with where it is none of a wait's outcomes: exits.py has those.
 _FAULT: Final = 1
@@ -95,9 +95,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
 
 def _extra_of(module: str) -> str:
     name = module.partition(".")[0]
-    return {"starlette": "sandbox", "uvicorn": "sandbox", "trustme": "sandbox", "pulumi_policy": "policy"}.get(
-        name, "cli"
-    )
+    return {"starlette": "sandbox", "uvicorn": "sandbox", "trustme": "sandbox"}.get(name, "cli")
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -27,6 +27,7 @@ UNREACHABLE: Final = 69
 PENDING: Final = 75
 FORBIDDEN: Final = 77
 SETTINGS: Final = 78
+VIOLATED: Final = 20
 
 # Above 64 they are those of sysexits.h, as far as it has one. 75 and 69 are never the same: an agent that takes an
 # outage for a pending request files a second one.

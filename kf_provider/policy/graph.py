@@ -4,6 +4,7 @@ A stack's resources as a graph, whatever they were read from, and which approval
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +34,10 @@ _UNKNOWNS: Final = frozenset(
     }
 )
 
+# A place in the program, as a state has it: project:///__main__.py#13,5
+_OWN_CODE: Final = re.compile(r"project:///(?P<file>[^#]+)#(?P<line>[0-9]+)(,[0-9]+)?")
+_LIBRARY: Final = re.compile("/(site|dist)-packages/")
+
 
 class StackFileError(ValueError):
     """
@@ -55,6 +60,7 @@ class Node:
     ignore_changes: tuple[str, ...] = ()
     is_component: bool = False
     created: datetime | None = None
+    source: str | None = None  # where the program registers it: `__main__.py:13`
 
 
 class Graph:
@@ -262,7 +268,22 @@ def _node(state: Mapping[str, Any], properties: object) -> Node | None:
         ignore_changes=tuple(_texts(state.get("ignoreChanges"))),
         is_component=state.get("custom") is not True,
         created=moment(created) if isinstance(created := state.get("created"), str) else None,
+        source=_source(state),
     )
+
+
+def _source(state: Mapping[str, Any]) -> str | None:
+    """
+    The first line of the program's own code that led to a resource; frames of libraries are none.
+    """
+    trace = state.get("stackTrace")
+    frames = trace if isinstance(trace, Sequence) and not isinstance(trace, str) else ()
+    for place in (state.get("sourcePosition"), *(_member(frame, "sourcePosition") for frame in frames)):
+        if not isinstance(place, str) or _LIBRARY.search(place):
+            continue
+        if found := _OWN_CODE.fullmatch(place):
+            return f"{found['file']}:{found['line']}"
+    return None
 
 
 def _is_read(token: str) -> bool:

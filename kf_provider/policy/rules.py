@@ -22,6 +22,16 @@ Verdict = Literal["violated", "unknown", "not_recorded"]
 # The provider of this package's records, as a state has it: pinned, and the same in every release.
 GENUINE: Final = "gASVNgAAAAAAAACMFGtmX3Byb3ZpZGVyLmFwcHJvdmFslIwWQXBwcm92YWxSZWNvcmRQcm92aWRlcpSTlCmBlC4="
 
+# The rules' ids, in packs, configurations, exceptions and reports. They never change.
+RULES: Final = (
+    "certificates-need-approval",
+    "one-approval-one-certificate",
+    "approvals-are-complete",
+    "records-are-genuine",
+    "no-insecure-settings",
+    "approvals-are-recorded",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -33,6 +43,7 @@ class Finding:
     urn: str
     message: str
     verdict: Verdict = "violated"
+    source: str | None = None  # where the program registers the resource, where that is known: `__main__.py:13`
 
 
 def certificates_need_approval(
@@ -45,9 +56,9 @@ def certificates_need_approval(
     approvals = graph.approvals(certificates, through=through_certificates)
     for certificate in certificates:
         if not approvals[certificate.urn]:
-            yield Finding(
+            yield _finding(
                 "certificates-need-approval",
-                certificate.urn,
+                certificate,
                 f"{_name(certificate)} waits for no approval: give it "
                 f"`opts=pulumi.ResourceOptions(depends_on=[approval])`, where `approval` is a kf_provider."
                 f"WorkflowApproval of its enrollment",
@@ -71,9 +82,9 @@ def one_approval_one_certificate(
     for certificate in certificates:
         if certificate.urn in choices and certificate.urn not in matched:
             others = sorted({owners[choice] for choice in choices[certificate.urn]})
-            yield Finding(
+            yield _finding(
                 "one-approval-one-certificate",
-                certificate.urn,
+                certificate,
                 f"{_name(certificate)} has no approval of its own: "
                 f"{_name(graph.nodes[others[0]])} waits for the same one; pass the id of another workflow instance to "
                 f"a WorkflowApproval of its own, and let it depend on that",
@@ -123,9 +134,9 @@ def approvals_are_complete(
                     else "is older than max_age"
                 )
         for problem in problems:
-            yield Finding(
+            yield _finding(
                 "approvals-are-complete",
-                record.urn,
+                record,
                 f"{_name(record)} {problem}: start a new request and pass its id to this gate",
             )
 
@@ -136,9 +147,9 @@ def approvals_are_recorded(graph: Graph) -> Iterator[Finding]:
     """
     for record in graph.records:
         if record.properties.get("status") in (None, UNKNOWN) and not graph.is_deployed:
-            yield Finding(
+            yield _finding(
                 "approvals-are-recorded",
-                record.urn,
+                record,
                 f"{_name(record)} is not recorded yet; the update will tell",
                 "not_recorded",
             )
@@ -150,7 +161,7 @@ def records_are_genuine(graph: Graph) -> Iterator[Finding]:
     """
     for record in graph.records:
         if (problem := forgery(record.properties)) is not None:
-            yield Finding("records-are-genuine", record.urn, f"{_name(record)} {problem}")
+            yield _finding("records-are-genuine", record, f"{_name(record)} {problem}")
 
 
 def forgery(properties: Mapping[str, Any]) -> str | None:
@@ -170,17 +181,17 @@ def no_insecure_settings(graph: Graph, *, environment: Mapping[str, str] | None 
     """
     for node in graph.nodes.values():
         if node.type == RECORD_TYPE and node.ignore_changes:
-            yield _insecure(node.urn, f"{_name(node)} has ignore_changes, which keeps an old approval: remove it")
+            yield _insecure(node, f"{_name(node)} has ignore_changes, which keeps an old approval: remove it")
         if node.type == PROVIDER_TYPE:
             for key, setting, is_insecure in _INSECURE:
                 value = node.properties.get(f"keyfactor:{key}")
                 if value is UNKNOWN or value is SECRET:
-                    yield _insecure(node.urn, f"{_name(node)} sets {setting} to what cannot be read here", "unknown")
+                    yield _insecure(node, f"{_name(node)} sets {setting} to what cannot be read here", "unknown")
                 elif is_insecure(value):
-                    yield _insecure(node.urn, f"{_name(node)} sets {setting}: remove it")
+                    yield _insecure(node, f"{_name(node)} sets {setting}: remove it")
     for variable, is_insecure in (("KEYFACTOR_SKIP_VERIFY", _is_true), ("KEYFACTOR_GATES", _is_off)):
         if is_insecure((environment or {}).get(variable)):
-            yield _insecure("", f"{variable} is set in the environment: unset it")
+            yield Finding("no-insecure-settings", "", f"{variable} is set in the environment: unset it")
 
 
 def _is_true(value: object) -> bool:
@@ -197,8 +208,12 @@ _INSECURE: Final[Sequence[tuple[str, str, Callable[[object], bool]]]] = (
 )
 
 
-def _insecure(urn: str, message: str, verdict: Verdict = "violated") -> Finding:
-    return Finding("no-insecure-settings", urn, message, verdict)
+def _finding(rule: str, node: Node, message: str, verdict: Verdict = "violated") -> Finding:
+    return Finding(rule, node.urn, message, verdict, node.source)
+
+
+def _insecure(node: Node, message: str, verdict: Verdict = "violated") -> Finding:
+    return _finding("no-insecure-settings", node, message, verdict)
 
 
 def _name(node: Node) -> str:

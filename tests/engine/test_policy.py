@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def test_blocked_and_passing(new_stack: NewStack, server: Sandbox, approved: str
     run = stack.run("up", "--yes", "--policy-pack", pack)
     assert 0 == run.code, run
     graph = Graph.from_state(json.loads(stack.run("stack", "export").text))
+    (inside,) = graph.of_types(TYPES.__contains__)
+    assert inside.source == "__main__.py:5", inside
     assert not [
         *rules.certificates_need_approval(graph, types=TYPES),
         *rules.approvals_are_complete(graph, workflow_types=["Enrollment"], certificates=TYPES, max_age=3600),
@@ -168,3 +171,32 @@ def test_plan(new_stack: NewStack, server: Sandbox, approved: str, pack: str) ->
     run = stack.run(*update)
     assert 0 == run.code, run
     assert stack.resource("one") is not None
+
+
+def test_command_line(new_stack: NewStack, server: Sandbox, approved: str, cli_folder: Path) -> None:
+    """
+    The page's lines for a state and a preview, in a shell: refused, adopted, and what waits for an approval passes.
+    """
+    stack = new_stack(GATE.format(approved) + "    certificate('bare')\n", server.environment())
+    assert stack.up().code == 0
+
+    def shell(line: str) -> int:
+        line = line.replace("pulumi stack", "pulumi --stack test stack").replace(
+            "preview --json", "preview -s test --json"
+        )
+        kf = f"{sys.executable} -m kf_provider policy check --type '{TYPES[0]}'"
+        return subprocess.run(
+            ["bash", "-c", line.replace("kf policy check", kf)],
+            cwd=stack.folder,
+            env=stack.environment,
+            check=False,
+            capture_output=True,
+        ).returncode
+
+    state, preview = block("shell", 2).splitlines()
+    adopt, check = block("shell", 3).splitlines()
+    assert [20, 20, 0, 0] == [shell(line) for line in (state, preview, adopt, check)]
+
+    stack.write(GATE.format(approved) + "    certificate('bare', depends_on=[approval])\n")
+    assert stack.up().code == 0
+    assert [0, 0] == [shell(line) for line in (state, preview)]

@@ -57,7 +57,7 @@ LAYERS = [
     {"policy"},
     {"cli.exits", "cli.options"},
     {"cli.checks", "cli.ci", "cli.live", "cli.resume"},
-    {"cli.certificate", "cli.completion", "cli.doctor", "cli.get", "cli.list", "cli.sandbox", "cli.wait"},
+    {"cli.certificate", "cli.completion", "cli.doctor", "cli.get", "cli.list", "cli.policy", "cli.sandbox", "cli.wait"},
     {"cli"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -88,6 +88,7 @@ TESTED_ELSEWHERE = {
         (f"cli.{name}" for name in ("certificate", "completion", "exits", "get", "list", "options")),
         "cli/test_commands.py",
     ),
+    "cli.policy": "cli/test_policy.py",  # a process of its own
     **dict.fromkeys((f"cli.{name}" for name in ("checks", "doctor")), "cli/test_doctor.py"),
     **dict.fromkeys((f"cli.{name}" for name in ("ci", "live", "resume", "wait")), "cli/test_wait.py"),
     "waiting.progress": "unit/waiting/test_wait.py",  # data alone, which a wait fills

@@ -40,6 +40,7 @@ PARTS = (
     "### Keyfactor approvals",
     ":param ",
     "pulumi-python:dynamic/",
+    "https://json.schemastore.org/",
 )
 # What is shown by `--help`, or is explained in docs/settings.md, is no message.
 NO_MESSAGE = re.compile(r"(Setting|option|argument|command|group|Option|Choice|compile|TypeVar|debug)$")

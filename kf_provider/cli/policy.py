@@ -1,0 +1,277 @@
+"""
+`kf policy check`: the rules of kf_provider.policy on a stack's state or preview, without an engine.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal, NoReturn
+
+import click
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..policy import CERTIFICATES, Finding, Graph, StackFileError, rules
+from .exits import BROKEN_INPUT, USAGE, VIOLATED
+from .options import as_json, tell
+
+_REASON: Final = "violated when exceptions were written: say why it may stay"
+
+
+class Match(BaseModel):
+    """
+    What an exception is for: these rules, on these resources.
+    """
+
+    policies: Sequence[str]
+    targets: Sequence[str]
+
+
+class PolicyException(BaseModel):
+    """
+    An exception of a policy configuration.
+    """
+
+    reason: str
+    match: Sequence[Match]
+
+
+class PolicyConfig(BaseModel):
+    """
+    Pulumi's policy configuration, version 2, as far as `kf policy check` reads it.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    version: Literal[2] = 2
+    policies: dict[str, Any] = {}
+    exceptions: dict[str, PolicyException] = {}
+
+    def excepts(self, finding: Finding) -> bool:
+        """
+        Whether an exception is for this finding.
+        """
+        return any(
+            finding.rule in match.policies and finding.urn in match.targets
+            for exception in self.exceptions.values()
+            for match in exception.match
+        )
+
+    def level(self, rule: str) -> str:
+        """
+        A rule's level; mandatory unless configured.
+        """
+        configured = self.policies.get(rule)
+        level = configured.get("enforcementLevel") if isinstance(configured, Mapping) else configured
+        return level if isinstance(level, str) else "mandatory"
+
+
+@click.group(name="policy")
+def policy_command() -> None:
+    """
+    Check a stack's certificates for approvals.
+    """
+
+
+@policy_command.command(name="check")
+@click.option("--state", metavar="FILE", help="What `pulumi stack export` writes; - is standard input.")
+@click.option("--preview", metavar="FILE", help="What `pulumi preview --json --show-sames` writes; - as above.")
+@click.option(
+    "--type", "types", multiple=True, metavar="TYPE", help="A type of certificate, instead of the known ones."
+)
+@click.option("--also", multiple=True, metavar="TYPE", help="A type of certificate, besides them.")
+@click.option("--config", metavar="FILE", help="Pulumi's policy configuration, version 2: levels and exceptions.")
+@click.option("--write-exceptions", metavar="FILE", help="Write what is violated today as exceptions, and end with 0.")
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json", "sarif", "junit"]),
+    default="text",
+    show_default=True,
+    help="How to print.",
+)
+def check_command(
+    state: str | None,
+    preview: str | None,
+    types: tuple[str, ...],
+    also: tuple[str, ...],
+    config: str | None,
+    write_exceptions: str | None,
+    output: str,
+) -> int:
+    """
+    Refuse certificates that wait for no approved workflow instance.
+
+    Nothing is asked and no secret is needed. Ends with 0; 2 for a call that makes no sense, 20 when a rule is violated,
+    65 when a file cannot be read as one.
+
+    \b
+    Examples:
+      pulumi stack export | kf policy check --state -
+      pulumi preview --json --show-sames | kf policy check --preview -
+      kf policy check --state state.json --write-exceptions policy.json
+      kf policy check --state state.json --config policy.json --output sarif
+    """
+    if (state is None) == (preview is None):
+        raise click.UsageError("give --state FILE or --preview FILE")
+    configuration = _configuration(config)
+    kept = state if state is not None else preview or ""
+    try:
+        document = _document(kept)
+        graph = Graph.from_state(document) if state is not None else Graph.from_preview(document)
+    except StackFileError as error:
+        _end(f"{_spoken(kept)} {error}", BROKEN_INPUT)
+    found = [
+        finding
+        for finding in _findings(graph, types or CERTIFICATES, also)
+        if configuration.level(finding.rule) != "disabled" and not configuration.excepts(finding)
+    ]
+    violated = [
+        finding
+        for finding in found
+        if finding.verdict == "violated" and configuration.level(finding.rule) != "advisory"
+    ]
+    if write_exceptions is not None:
+        _write(Path(write_exceptions), configuration, violated, is_replaced=write_exceptions == config)
+        return 0
+    click.echo(_PRINTED[output](found))
+    return VIOLATED if violated else 0
+
+
+def _findings(graph: Graph, types: Sequence[str], also: Sequence[str]) -> Iterator[Finding]:
+    yield from rules.certificates_need_approval(graph, types=types, also=also)
+    yield from rules.one_approval_one_certificate(graph, types=types, also=also)
+    yield from rules.approvals_are_complete(graph)
+    yield from rules.records_are_genuine(graph)
+    yield from rules.no_insecure_settings(graph)
+    yield from rules.approvals_are_recorded(graph)
+
+
+def _document(file: str) -> object:
+    try:
+        with click.open_file(file, encoding="utf-8-sig") as text:
+            return json.load(text)
+    except OSError as error:
+        _end(f"{_spoken(file)} cannot be read: {error.strerror}", BROKEN_INPUT)
+    except (ValueError, RecursionError):
+        _end(f"{_spoken(file)} is not JSON", BROKEN_INPUT)
+
+
+def _configuration(file: str | None) -> PolicyConfig:
+    if file is None:
+        return PolicyConfig()
+    try:
+        return PolicyConfig.model_validate(_document(file))
+    except ValidationError:
+        _end(f'{file} is not a policy configuration of version 2: {{"version": 2, "policies": ...}}', BROKEN_INPUT)
+
+
+def _spoken(file: str) -> str:
+    return "standard input" if file == "-" else file
+
+
+def _end(text: str, code: int) -> NoReturn:
+    tell(text)
+    raise click.exceptions.Exit(code)
+
+
+def _write(file: Path, configuration: PolicyConfig, violated: Sequence[Finding], *, is_replaced: bool) -> None:
+    """
+    The configuration, and an exception for each resource and rule that is violated.
+    """
+    written = configuration.model_dump()
+    taken = set(written["exceptions"])
+    numbers = (number for number in range(1, len(taken) + len(violated) + 1) if f"existing-{number}" not in taken)
+    for number, finding in zip(numbers, violated, strict=False):
+        written["exceptions"][f"existing-{number}"] = {
+            "reason": _REASON,
+            "match": [{"policies": [finding.rule], "targets": [finding.urn]}],
+        }
+    try:
+        with file.open("w" if is_replaced else "x", encoding="utf-8") as out:
+            out.write(as_json(written) + "\n")
+    except FileExistsError:
+        _end(f"{file} is there already: name another file, or give it as --config too to add to it", USAGE)
+    except OSError as error:
+        _end(f"{file} cannot be written: {error.strerror}", USAGE)
+    tell(f"{file}: {len(violated)} exceptions; write the reason into each")
+
+
+def _as_text(found: Sequence[Finding]) -> str:
+    if not found:
+        return "no rule is violated"
+    return "\n".join(
+        f"{finding.verdict}: {finding.rule}: {finding.message}\n"
+        f"  {finding.urn}{f'  ({finding.source})' if finding.source else ''}"
+        for finding in found
+    )
+
+
+def _as_json(found: Sequence[Finding]) -> str:
+    return as_json({"findings": [asdict(finding) for finding in found]})
+
+
+def _as_sarif(found: Sequence[Finding]) -> str:
+    """
+    SARIF 2.1.0. A viewer wants a file for each result: the project's, where the state has no line.
+    """
+    results = []
+    for finding in found:
+        file, _, line = (finding.source or "Pulumi.yaml:1").rpartition(":")
+        results.append(
+            {
+                "ruleId": finding.rule,
+                "level": "error" if finding.verdict == "violated" else "note",
+                "message": {"text": finding.message},
+                "locations": [
+                    {
+                        "physicalLocation": {
+                            "artifactLocation": {"uri": file},
+                            "region": {"startLine": max(1, int(line))},
+                        },
+                        "logicalLocations": [{"fullyQualifiedName": finding.urn, "kind": "resource"}],
+                    }
+                ],
+                "partialFingerprints": {"ruleAndUrn/v1": f"{finding.rule} {finding.urn}"},
+            }
+        )
+    driver = {
+        "name": "kf policy check",
+        "version": version("kf-provider"),
+        "rules": [{"id": rule} for rule in rules.RULES],
+    }
+    return as_json(
+        {
+            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+            "version": "2.1.0",
+            "runs": [{"tool": {"driver": driver}, "results": results}],
+        }
+    )
+
+
+def _as_junit(found: Sequence[Finding]) -> str:
+    """
+    A case for each rule and resource that is violated, and one for each rule that nothing violates.
+    """
+    from junitparser import Failure, JUnitXml, TestCase, TestSuite
+
+    suite = TestSuite("kf policy check")
+    for rule in rules.RULES:
+        violated = [finding for finding in found if finding.rule == rule and finding.verdict == "violated"]
+        if not violated:
+            suite.add_testcase(TestCase("all resources", classname=rule))
+        for finding in violated:
+            case = TestCase(finding.urn, classname=rule)
+            case.result = [Failure(finding.message)]
+            suite.add_testcase(case)
+    report = JUnitXml()
+    report.add_testsuite(suite)
+    text = io.BytesIO()
+    report.write(text)
+    return text.getvalue().decode().rstrip()
+
+
+_PRINTED: Final = {"text": _as_text, "json": _as_json, "sarif": _as_sarif, "junit": _as_junit}

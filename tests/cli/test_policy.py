@@ -1,0 +1,147 @@
+"""
+`kf policy check`.
+"""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Kf
+
+URN = "urn:pulumi:prod::shop::tls:index/selfSignedCert:SelfSignedCert::web"
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x:canary"}
+
+
+def state(name: str = "web") -> dict[str, Any]:
+    """
+    A state with a certificate that waits for nothing, registered by a library for a line of the program.
+    """
+    resource = {
+        "urn": URN.replace("::web", f"::{name}"),
+        "type": "tls:index/selfSignedCert:SelfSignedCert",
+        "custom": True,
+        "inputs": {"privateKeyPem": SECRET},
+        "sourcePosition": "project:///venv/lib/python3.11/site-packages/house/certificates.py#7",
+        "stackTrace": [{"sourcePosition": "project:///stacks/__main__.py#13,4"}],
+    }
+    return {"version": 3, "deployment": {"resources": [resource]}}
+
+
+@pytest.fixture
+def file(kf: Kf) -> str:
+    (kf.folder / "state.json").write_text(json.dumps(state()))
+    return "state.json"
+
+
+def test_violated(kf: Kf, file: str) -> None:
+    """
+    A certificate without an approval ends it with 20, with the resource, the line of the program and what to write.
+    """
+    run = kf("policy", "check", "--state", file)
+    piped = kf("policy", "check", "--state", "-", "--output", "json", said=json.dumps(state()))
+
+    assert [20, 20] == [run.code, piped.code]
+    assert URN in run.out
+    assert "depends_on=[approval]" in run.out
+    assert "stacks/__main__.py:13" in run.out
+    assert "canary" not in f"{run}{piped}"
+    assert [("certificates-need-approval", URN, "violated", "stacks/__main__.py:13")] == [
+        (each["rule"], each["urn"], each["verdict"], each["source"]) for each in piped.json["findings"]
+    ]
+
+
+def test_types(kf: Kf, file: str) -> None:
+    """
+    Types of one's own, instead of the known ones or besides them.
+    """
+    assert 0 == kf("policy", "check", "--state", file, "--type", "house:*:Certificate").code
+    assert 20 == kf("policy", "check", "--state", file, "--also", "house:*:Certificate").code
+
+
+def test_reports(kf: Kf, file: str) -> None:
+    """
+    SARIF with the line of the program, and JUnit with a failure for the resource and a case for each other rule.
+    """
+    sarif = kf("policy", "check", "--state", file, "--output", "sarif").json
+    junit = ET.fromstring(kf("policy", "check", "--state", file, "--output", "junit").out)
+
+    (result,) = sarif["runs"][0]["results"]
+    assert ("2.1.0", "certificates-need-approval", "error") == (sarif["version"], result["ruleId"], result["level"])
+    place = result["locations"][0]["physicalLocation"]
+    assert ("stacks/__main__.py", 13) == (place["artifactLocation"]["uri"], place["region"]["startLine"])
+    assert [URN] == [case.get("name") for case in junit.iter("testcase") if case.find("failure") is not None]
+    assert 6 == len(list(junit.iter("testcase")))
+
+
+def test_exceptions(kf: Kf, file: str) -> None:
+    """
+    A stack of today is adopted by one command; what is new is refused from then on.
+    """
+    written = kf("policy", "check", "--state", file, "--write-exceptions", "policy.json")
+    adopted = kf("policy", "check", "--state", file, "--config", "policy.json")
+    (kf.folder / "state.json").write_text(json.dumps(state("new")))
+    new = kf("policy", "check", "--state", file, "--config", "policy.json")
+    again = kf("policy", "check", "--state", file, "--write-exceptions", "policy.json")
+    added = kf("policy", "check", "--state", file, "--config", "policy.json", "--write-exceptions", "policy.json")
+
+    assert [0, 0, 20, 2, 0] == [run.code for run in (written, adopted, new, again, added)]
+    config = json.loads((kf.folder / "policy.json").read_text())
+    assert ["existing-1", "existing-2"] == sorted(config["exceptions"])
+    assert all(exception["reason"] for exception in config["exceptions"].values())
+
+
+@pytest.mark.parametrize(("level", "code"), [("disabled", 0), ("advisory", 0), ("mandatory", 20)])
+def test_levels(kf: Kf, file: str, level: str, code: int) -> None:
+    """
+    The levels of Pulumi's policy configuration.
+    """
+    config = {"version": 2, "policies": {"certificates-need-approval": {"enforcementLevel": level}}}
+    (kf.folder / "policy.json").write_text(json.dumps(config))
+
+    assert code == kf("policy", "check", "--state", file, "--config", "policy.json").code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "code", "word"),
+    [
+        ([], "", 2, "--state FILE or --preview FILE"),
+        (["--state", "-", "--preview", "-"], "", 2, "--state FILE or --preview FILE"),
+        (["--state", "none.json"], "", 65, "cannot be read"),
+        (["--state", "-"], "no JSON", 65, "is not JSON"),
+        (["--state", "-"], "[" * 100_000, 65, "is not JSON"),
+        (["--state", "-"], "[]", 65, "pulumi stack export"),
+        (["--preview", "-"], '{"steps": [], "changeSummary": {"same": 3}}', 65, "--show-sames"),
+        (["--state", "-", "--config", "none.json"], "{}", 65, "none.json"),
+    ],
+)
+def test_bad_input(kf: Kf, arguments: list[str], said: str, code: int, word: str) -> None:
+    """
+    What cannot be read is one line.
+    """
+    run = kf("policy", "check", *arguments, said=said)
+
+    assert code == run.code
+    assert word in run.err
+
+
+def test_config_of_another_version(kf: Kf, file: str) -> None:
+    """
+    A configuration that is not of version 2 is refused: its exceptions would not be seen.
+    """
+    (kf.folder / "policy.json").write_text('{"version": 1}')
+
+    run = kf("policy", "check", "--state", file, "--config", "policy.json")
+
+    assert (65, True) == (run.code, "version 2" in run.err)
+
+
+def test_folder(kf: Kf) -> None:
+    """
+    A folder in a file's place.
+    """
+    assert 65 == kf("policy", "check", "--state", str(Path("/"))).code
