@@ -120,7 +120,8 @@ def approvals_are_recorded() -> StackValidationPolicy:
 
 def no_insecure_settings() -> StackValidationPolicy:
     """
-    Refuse skip_verify and gates="off", in a provider and in the environment, and ignore_changes on a record.
+    Refuse skipVerify and gates=off, in a provider, the stack's configuration and the environment, and ignore_changes on
+    a record.
     """
     return _stack_policy(
         "no-insecure-settings",

@@ -183,12 +183,14 @@ def no_insecure_settings(graph: Graph, *, environment: Mapping[str, str] | None 
         if node.type == RECORD_TYPE and node.ignore_changes:
             yield _insecure(node, f"{_name(node)} has ignore_changes, which keeps an old approval: remove it")
         if node.type == PROVIDER_TYPE:
-            for key, setting, is_insecure in _INSECURE:
-                value = node.properties.get(f"keyfactor:{key}")
+            for key, is_insecure in _INSECURE:
+                setting = f"keyfactor:{key}"
+                value = node.properties.get(setting)
                 if value is UNKNOWN or value is SECRET:
-                    yield _insecure(node, f"{_name(node)} sets {setting} to what cannot be read here", "unknown")
+                    yield _insecure(node, f"{_name(node)} has {setting}, which cannot be read here", "unknown")
                 elif is_insecure(value):
-                    yield _insecure(node, f"{_name(node)} sets {setting}: remove it")
+                    text = f"has an insecure {setting}: remove it there, or from the stack's configuration"
+                    yield _insecure(node, f"{_name(node)} {text}")
     for variable, is_insecure in (("KEYFACTOR_SKIP_VERIFY", _is_true), ("KEYFACTOR_GATES", _is_off)):
         if is_insecure((environment or {}).get(variable)):
             yield Finding("no-insecure-settings", "", f"{variable} is set in the environment: unset it")
@@ -202,10 +204,7 @@ def _is_off(value: object) -> bool:
     return isinstance(value, str) and value.strip().lower() == "off"
 
 
-_INSECURE: Final[Sequence[tuple[str, str, Callable[[object], bool]]]] = (
-    ("skipVerify", "skip_verify", _is_true),
-    ("gates", 'gates="off"', _is_off),
-)
+_INSECURE: Final[Sequence[tuple[str, Callable[[object], bool]]]] = (("skipVerify", _is_true), ("gates", _is_off))
 
 
 def _finding(rule: str, node: Node, message: str, verdict: Verdict = "violated") -> Finding:

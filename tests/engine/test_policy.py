@@ -200,3 +200,17 @@ def test_command_line(new_stack: NewStack, server: Sandbox, approved: str, cli_f
     stack.write(GATE.format(approved) + "    certificate('bare', depends_on=[approval])\n")
     assert stack.up().code == 0
     assert [0, 0] == [shell(line) for line in (state, preview)]
+
+
+def test_insecure_configuration(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:
+    """
+    skipVerify in the stack's configuration is refused, by the key that is to be removed.
+    """
+    stack = new_stack(GATE.format(approved), server.environment())
+    stack.config(skipVerify="true")
+
+    run = stack.preview("--policy-pack", pack)
+
+    assert 0 != run.code, run
+    assert "keyfactor:skipVerify" in run.text, run
+    assert "no-insecure-settings" in run.text, run
