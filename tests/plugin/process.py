@@ -4,9 +4,14 @@ One plugin process as the engine speaks to it: over gRPC, in the engine's messag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
 
+import grpc
 from google.protobuf import json_format, struct_pb2
 from pulumi.dynamic import ResourceProvider
 from pulumi.dynamic.dynamic import serialize_provider
@@ -15,6 +20,25 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from kf_provider.sandbox import Sandbox
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine's wire writes an unknown value
+
+
+@contextmanager
+def started_process(
+    *, stderr: IO[str] | None = None, **variables: str
+) -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
+    """A plugin process without any of Keyfactor's settings in its environment, but with these variables."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYFACTOR_")}
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "pulumi.dynamic"],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**environment, "HOME": "/nowhere", **variables},
+    ) as running:
+        assert running.stdout is not None
+        port = int(running.stdout.readline())
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield provider_pb2_grpc.ResourceProviderStub(channel)
+        running.kill()
 
 
 class Plugin:

@@ -5,9 +5,8 @@ What the provider of ApprovalRecord answers to the engine.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,7 +17,7 @@ from kf_provider.approval import EXCUSED, ApprovalRecordProvider
 from kf_provider.sandbox import FaultKind, FaultRule, Sandbox
 from kf_provider.waiting.verdict import Outcome
 
-from .process import UNKNOWN, Plugin, config_of
+from .process import UNKNOWN, Plugin, config_of, started_process
 
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 OTHER_ID = "11111111-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -392,24 +391,41 @@ def test_delete_needs_nothing(plugin: Plugin) -> None:
     plugin.delete(ID, {"instance_id": ID})
 
 
-def test_an_unchanged_stack_needs_no_http() -> None:
+def test_an_unchanged_stack_needs_no_http(tmp_path: Path, server: Sandbox) -> None:
     """
-    Until a server must be asked, the plugin imports neither requests nor pydantic.
+    Until a server must be asked, the real plugin process imports neither requests nor pydantic; then it does.
     """
-    program = """
-import sys
-from pulumi.dynamic import Config, ConfigureRequest
-from kf_provider.approval import EXCUSED, ApprovalRecordProvider
+    instance_id = server.start_enrollment()
+    server.approve(instance_id)
+    config = config_of(server)
+    inputs = {
+        "instance_id": instance_id,
+        "server": f"{config['hostname']}/KeyfactorAPI",
+        "expect": {"status": "Complete"},
+    }
+    record = {**inputs, "status": "Complete", "last_modified": "2026-11-24T08:00:00Z"}
+    log = tmp_path / "imports"
 
-provider = ApprovalRecordProvider()
-provider.configure(ConfigureRequest(Config({}, "project")))
-inputs = {"instance_id": "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94", "expect": {"title": "t"}}
-assert not provider.check(inputs, dict(inputs)).failures
-assert not provider.diff("id", inputs, inputs).changes
-provider.read("id", inputs)
-provider.delete("id", inputs)
-print(sorted({"requests", "urllib3", "pydantic"} & sys.modules.keys()))
-"""
-    done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
+    with (
+        log.open("w") as stderr,
+        started_process(stderr=stderr, PYTHONPROFILEIMPORTTIME="1", **server.environment()) as stub,
+    ):
+        plugin = Plugin(stub, ApprovalRecordProvider())
+        plugin.configure(**config)
+        assert [] == plugin.check(inputs, inputs)[1]
+        assert [] == plugin.check({}, inputs)[1]
+        assert not plugin.diff(record, inputs)[0]
+        assert record == plugin.read(ID, record)[1]
+        plugin.delete(ID, record)
+        unchanged = imported(log)
+        plugin.create(inputs)
+        asked = imported(log)
 
-    assert "[]" == done.stdout.strip()
+    assert "kf_provider.approval" in unchanged
+    assert set() == {"requests", "urllib3", "pydantic", "kf_provider.keyfactor.settings"} & unchanged
+    assert {"requests", "urllib3", "pydantic"} <= asked
+
+
+def imported(log: Path) -> set[str]:
+    """The modules that a process has imported, by what PYTHONPROFILEIMPORTTIME lets it write."""
+    return {line.rpartition("|")[2].strip() for line in log.read_text().splitlines() if line.startswith("import time:")}
