@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TypeVar
@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 import pulumi
 import pulumi.runtime
 
-from .sdk import unhandled_exception
+from .sdk import before_shutdown, unhandled_exception
 
 CHECK_SECONDS: Final = 1.0
 
@@ -48,8 +48,17 @@ class Ending:
             register_outputs(outputs)
 
         stack.register_outputs = notice  # type: ignore[attr-defined]  # the same
+        self._last_acts: list[Callable[[], None]] = []
         self._waits = 0
         self._end_waits_on_interrupt(asyncio.get_running_loop())
+
+    def when_all_is_registered(self, act: Callable[[], None]) -> None:
+        """
+        Call `act` at the end, in another thread, when everything is registered and nothing has failed.
+        """
+        if not self._last_acts:
+            before_shutdown(lambda: [last() for last in self._last_acts])
+        self._last_acts.append(act)
 
     async def unless_ended(self, waiting: Coroutine[Any, Any, Result]) -> Result:
         """

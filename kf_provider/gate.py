@@ -65,6 +65,22 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
         self._registered_urn = self.urn
         if not is_mocked():
             self._guard(name, decision)
+        self._is_depended_on = False
+
+    @property
+    def urn(self) -> pulumi.Output[str]:
+        """
+        The URN, which the SDK reads of each resource that another one depends on, in whatever way.
+        """
+        self._is_depended_on = True
+        return super().urn
+
+    @property
+    def is_depended_on(self) -> bool:
+        """
+        Whether a resource that has been registered so far depends on this one.
+        """
+        return self._is_depended_on
 
     @property
     def registered_urn(self) -> pulumi.Output[str]:
@@ -208,11 +224,21 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         for output in Evidence.__annotations__:
             self.__dict__[output] = getattr(self._record, output)
         self.expires_at = self.last_modified.apply(lambda date: expires_at(date, self._max_age))
-        if not is_mocked() and not pulumi.runtime.is_dry_run():
+        if self._ending is not None and pulumi.runtime.is_dry_run():
+            self._ending.when_all_is_registered(self._tell_when_nothing_waits)
+        elif self._ending is not None:
             self._tell_what_is_replaced(datetime.now(UTC))
         # Only now, so that the row's clock runs while the gate waits; and no outputs: an unknown among them is written
         # into the state as a literal GUID.
         self._record.registered_urn.apply(lambda _: self.register_outputs({}))
+
+    def _tell_when_nothing_waits(self) -> None:
+        if not self._record.is_depended_on:
+            # Of no row: that is sent at once, and this is called in another thread.
+            pulumi.log.info(
+                f"no resource waits for gate {self.pulumi_resource_name!r}: write depends_on=[gate] in the options of "
+                f"each one that must wait"
+            )
 
     def _tell_what_is_replaced(self, begun: datetime) -> None:
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
@@ -67,6 +67,24 @@ def unhandled_exception() -> Exception | None:
     from pulumi.runtime.settings import _get_rpc_manager
 
     return _get_rpc_manager().unhandled_exception
+
+
+def before_shutdown(act: Callable[[], object]) -> None:
+    """
+    Call `act`, in another thread, when a program has registered all that it registers, and nothing has failed.
+
+    The SDK tells the engine so by this call of the monitor, once: only the attribute of this program's stub changes.
+    """
+    from pulumi.runtime.settings import get_monitor
+
+    monitor: Any = get_monitor()
+    signal = monitor.SignalAndWaitForShutdown
+
+    def act_and_signal(request: object) -> object:
+        act()
+        return signal(request)
+
+    monitor.SignalAndWaitForShutdown = act_and_signal
 
 
 def show_our_errors_in_one_line() -> None:

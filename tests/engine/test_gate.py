@@ -90,6 +90,60 @@ def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pen
     assert 1 == len(server.journal())
 
 
+def test_preview_names_the_gates_that_hold_nothing_back(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A preview tells, in one line each, which gates no resource depends on, in whatever way; an update says nothing.
+    """
+    program = f"""
+        import asyncio
+        from pulumi import InvokeOutputOptions, Output, ResourceOptions, Stash
+
+        class Nothing(pulumi.dynamic.ResourceProvider):
+            def create(self, props):
+                return pulumi.dynamic.CreateResult("1", props)
+
+        class Dynamic(pulumi.dynamic.Resource):
+            pass
+
+        async def stash_later(gate):
+            await asyncio.sleep(1)
+            Stash("later", input="made", opts=ResourceOptions(depends_on=[gate]))
+
+        def gate(name, **options):
+            return kf.WorkflowApproval(name, "{pending}", opts=ResourceOptions(**options))
+
+        Stash("by depends_on", input="made", opts=ResourceOptions(depends_on=[gate("depends_on")]))
+        Stash("by an output", input=gate("output").approved_instance_id)
+        Stash("by an apply", input=[gate("apply").status.apply(str.lower)])
+        Stash("by its parent", input="made", opts=ResourceOptions(parent=gate("parent")))
+        pulumi.ComponentResource("a:b:C", "component", opts=ResourceOptions(depends_on=[gate("component")]))
+        pulumi.ComponentResource("a:b:C", "child", opts=ResourceOptions(parent=gate("child")))
+        kf.Provider("provider", hostname="kf.example.com", opts=ResourceOptions(depends_on=[gate("provider")]))
+        kf.get_workflow_instances_output(limit=1, opts=InvokeOutputOptions(depends_on=[gate("function")]))
+        Dynamic(Nothing(), "dynamic", {{}}, ResourceOptions(depends_on=[gate("dynamic")]))
+        site = pulumi.ComponentResource("a:b:C", "site")
+        gate("inside", parent=site)
+        Stash("by the gate's component", input="made", opts=ResourceOptions(depends_on=[site]))
+        Output.from_input(gate("later")).apply(stash_later)
+        gate("alone")
+        pulumi.export("approved", gate("exported").approved_instance_id)
+    """
+    stack = new_stack(program, server.environment())
+
+    preview = stack.preview()
+
+    assert preview.code == 0, preview
+    diagnostics = preview.text.partition("Diagnostics:\n")[2]
+    told = [line.strip() for line in diagnostics.splitlines() if "no resource waits" in line]
+    assert [NOTHING_WAITS.format(name) for name in ("alone", "exported")] == told, preview
+    server.approve(pending)
+    update = stack.up()
+    assert update.code == 0, update
+    assert "no resource waits" not in update.text
+
+
+NOTHING_WAITS = "no resource waits for gate {!r}: write depends_on=[gate] in the options of each one that must wait"
+
 EXPECT = (
     'expect={"current_state_data.Subject": "CN=another.example.com", "reference_id": "1", '
     '"current_state_data.Ticket": "CHG-1", "status": "Complete"}'

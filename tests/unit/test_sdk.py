@@ -5,6 +5,7 @@ The private names of the Pulumi SDK: in one file, each needed for one thing.
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -62,11 +63,13 @@ def test_private_methods_are_there() -> None:
     So are the attributes that are reached through objects.
     """
     import pulumi
+    from pulumi.runtime import stack
     from pulumi.runtime.rpc_manager import RPCManager
 
     hint = f"pulumi {version('pulumi')} has changed: mend kf_provider/sdk.py"
 
     assert callable(getattr(pulumi.InvokeOutputOptions, "_depends_on_list", None)), hint
+    assert "monitor.SignalAndWaitForShutdown(" in inspect.getsource(stack), hint
     assert RPCManager().unhandled_exception is None, hint  # type: ignore[no-untyped-call]  # the SDK's
 
 
