@@ -2,10 +2,13 @@
 #   PYTHON=python3.12   another interpreter for .venv
 #   HOLD=1              make demo: wait for your approval instead of giving it
 #   EXAMPLE=enroll      make demo: request a certificate, have it approved, deploy it, renew it
-#   ARGS="-k name"      make test: more arguments for pytest
+#   ARGS="-k name"      make test: more arguments for pytest ("-n 0 --pdb": one test at a time, in one process)
+#   WORKERS=3           make test, make quick: so many tests at a time, one more than there are cores
 
 PYTHON ?= python3
 ARGS ?=
+# Most tests wait, for a server or another process.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 HOLD ?=
 EXAMPLE ?= gate
 
@@ -22,8 +25,10 @@ endif
 # Sets `cli` in a recipe's shell to the folder of a working Pulumi CLI; finding or building it is told on stderr.
 FIND_CLI := cli=$$($(BIN)/python tools/pulumi/find.py) && export KF_PULUMI_BIN="$$cli" PATH="$$cli:$$PATH"
 
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kerberos quick quick-unit quick-processes check bench dist pages picture clean freeze
+.PHONY: help demo test test-kerberos quick check bench dist pages picture clean freeze
 
 help:
 	@echo 'make demo    watch a real `pulumi up` wait for an approval (HOLD=1: you approve)'
@@ -42,22 +47,14 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@tools/browser.sh
-	@$(FIND_CLI) && exec $(BIN)/python -m pytest $(ARGS)
+	@$(FIND_CLI) && exec $(PYTEST) $(ARGS)
 
 test-kerberos: $(INSTALLED)
 	@PYTHON=$(PYTHON) tools/kerberos.sh
 	@KF_KERBEROS=1 PATH="$$PATH:/usr/sbin" exec build/kerberos/bin/python -m pytest tests/kerberos $(ARGS)
 
-# Two halves, one for each core: pytest runs one test at a time. Each shows what it has when it ends.
 quick: $(INSTALLED)
-	@echo 'make: in two halves, together a minute or so' >&2
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) quick-unit quick-processes
-
-quick-unit: $(INSTALLED)
-	@$(BIN)/python -m pytest -q -m 'not not_quick' tests/unit tests/faults
-
-quick-processes: $(INSTALLED)
-	@$(BIN)/python -m pytest -q -m 'not not_quick' tests/plugin tests/sandbox
+	@$(PYTEST) -q -m 'not not_quick' tests/unit tests/faults tests/plugin tests/sandbox
 
 check: $(INSTALLED)
 	$(BIN)/python -m ruff check

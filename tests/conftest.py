@@ -5,6 +5,7 @@ What holds for every test.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,12 @@ NOT_QUICK: Final = {
     "tests/sandbox/test_same_origin_browser.py": "a browser",
     "tests/unit/waiting/test_watcher.py::test_many_waits_share_a_list[1000-": "a thousand waits",
 }
+
+
+def pytest_configure() -> None:
+    """What a test starts can be ended by SIGINT, also where a shell runs pytest in the background, as a CI may."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)  # a handler, unlike SIG_IGN, is not handed on to a new program
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,6 +23,9 @@ PAYLOADS = (
 )
 
 
+pytestmark = pytest.mark.xdist_group("portal browser")  # one window for all
+
+
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with open_browser(tmp_path_factory.mktemp("profile")) as opened:

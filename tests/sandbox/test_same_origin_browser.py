@@ -61,6 +61,9 @@ const framed = () => new Promise((resolve) => {
 """
 
 
+pytestmark = pytest.mark.xdist_group("same origin browser")  # one window for all
+
+
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     # The closed network of the tests has no names: these two lead to this machine, as an attacker's would.
