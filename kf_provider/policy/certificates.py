@@ -1,5 +1,5 @@
 """
-The resources that are certificates, by the type tokens of Pulumi's providers.
+The resources that are certificates, by the type tokens of Pulumi's providers, and where they keep their names.
 """
 
 from __future__ import annotations
@@ -70,6 +70,80 @@ UPLOADS: Final[tuple[str, ...]] = (
     "gcp:compute/sSLCertificate:SSLCertificate",
     "gcp:compute/regionSslCertificate:RegionSslCertificate",
 )
+
+# Where a certificate keeps what it is asked for, in whatever provider: paths in lower case and without underscores.
+# A path too many makes a rule stricter, and never lets anything pass.
+SUBJECTS: Final[tuple[str, ...]] = (
+    "subject",
+    "commonname",
+    "domainname",
+    "certificatedomainname",
+    "distinguishedname",
+    "subjectname",
+    "properties.subjectname",
+    "canonicalname",
+    "certificatepolicy.x509certificateproperties.subject",
+    "config.subjectconfig.subject",
+    "certificateauthorityconfiguration.subject",
+    "spec.commonname",
+    "spec.subject",
+    "spec.literalsubject",
+)
+OTHER_NAMES: Final[tuple[str, ...]] = (
+    "dnsnames",
+    "ipaddresses",
+    "uris",
+    "subjectalternativenames",
+    "certificatealternativenames",
+    "certificatepolicy.x509certificateproperties.subjectalternativenames",
+    "config.subjectconfig.subjectaltname",
+    "managed.domains",
+    "spec.dnsnames",
+    "spec.ipaddresses",
+    "spec.uris",
+    "spec.emailaddresses",
+    "spec.emailsans",
+    "spec.othernames",
+    "sandns",
+    "sanemail",
+    "sanip",
+    "sanuri",
+    "altnames",
+    "dnssans",
+    "ipsans",
+    "urisans",
+    "othersans",
+    "hostnames",
+    "hosts",
+    "domains",
+    "domainnames",
+    "identifiers",
+)
+SIGNING_REQUESTS: Final[tuple[str, ...]] = (
+    "certrequestpem",
+    "certificatesigningrequest",
+    "csr",
+    "csrpem",
+    "pemcsr",
+    "certificaterequestpem",
+    "spec.request",
+)
+_NAMING: Final = frozenset(path.partition(".")[0] for path in (*SUBJECTS, *OTHER_NAMES, *SIGNING_REQUESTS))
+
+
+@cache
+def normal(key: str) -> str:
+    """
+    A property's name as the paths above have it.
+    """
+    return key.replace("_", "").lower()
+
+
+def is_naming(key: object) -> bool:
+    """
+    Whether a property may hold names of a certificate.
+    """
+    return isinstance(key, str) and normal(key) in _NAMING
 
 
 def matcher(types: Iterable[str]) -> Callable[[str], bool]:

@@ -12,7 +12,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from ..keyfactor.models import moment
+from .certificates import is_naming
 
+GATE_TYPE: Final = "keyfactor:index:WorkflowApproval"
 RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"
 PROVIDER_TYPE: Final = "pulumi:providers:pulumi-python"
 
@@ -48,7 +50,7 @@ class StackFileError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Node:
     """
-    A resource of a stack. `properties` holds UNKNOWN and SECRET where a value cannot be read.
+    A resource of a stack. `properties` has what rules look at, with UNKNOWN and SECRET where a value cannot be read.
     """
 
     urn: str
@@ -264,7 +266,7 @@ def _node(state: Mapping[str, Any], properties: object) -> Node | None:
         parent=parent if isinstance(parent, str) else None,
         dependencies=tuple(dict.fromkeys(needed)),
         provider=provider.rpartition("::")[0] if isinstance(provider, str) else None,  # the URN, and then the id
-        properties=readable(properties) if isinstance(properties, Mapping) and _is_read(token) else {},
+        properties=read(token, properties, _member_of) if isinstance(properties, Mapping) else {},
         ignore_changes=tuple(_texts(state.get("ignoreChanges"))),
         is_component=state.get("custom") is not True,
         created=moment(created) if isinstance(created := state.get("created"), str) else None,
@@ -286,8 +288,16 @@ def _source(state: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _is_read(token: str) -> bool:
-    return token in (RECORD_TYPE, PROVIDER_TYPE)
+def read(token: str, properties: Mapping[str, Any], member: Callable[[Any, str], Any]) -> Mapping[str, Any]:
+    """
+    The properties that rules look at: all of a record or a provider, and the names of whatever may be a certificate.
+    """
+    is_whole = token in (RECORD_TYPE, PROVIDER_TYPE)
+    return {key: member(properties, key) for key in properties if is_whole or is_naming(key)}
+
+
+def _member_of(properties: Mapping[str, Any], key: str) -> Any:
+    return readable(properties[key])
 
 
 def readable(value: Any) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import cryptography  # noqa: F401 - names.py reads signing requests by it: lacking, it is an error here, no verdict later
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
@@ -25,9 +26,9 @@ from pulumi_policy.proxy import UnknownValueError
 
 from ..durations import duration_seconds
 from . import rules
-from .certificates import CERTIFICATES
-from .graph import PROVIDER_TYPE, RECORD_TYPE, UNKNOWN, Graph, Node, readable
-from .rules import Finding
+from .certificates import CERTIFICATES, matcher
+from .graph import RECORD_TYPE, UNKNOWN, Graph, Node, read, readable
+from .rules import SUBJECT, By, Finding, Ledger
 
 
 def recommended(*, types: Sequence[str] = CERTIFICATES, also: Sequence[str] = ()) -> list[Policy]:
@@ -60,6 +61,46 @@ def certificates_need_approval(
         lambda graph: rules.certificates_need_approval(
             graph, types=types, also=also, through_certificates=through_certificates
         ),
+    )
+
+
+def certificates_wait_for_approval(
+    *, types: Sequence[str] = CERTIFICATES, also: Sequence[str] = (), by: By = "expect", subject: str = SUBJECT
+) -> ResourceValidationPolicy:
+    """
+    Refuse a certificate before it is made, also where there is no preview.
+
+    An engine shows no dependencies then. So the pack remembers each genuine record that comes earlier in this run, and
+    a certificate passes if the `expect` of one has its subject, at the path `subject`. By `"parent"` it passes if it is
+    a child of a gate whose record came before.
+    """
+    is_certificate = matcher((*types, *also))
+    ledger = Ledger()
+    genuine: dict[str, bool] = {}
+
+    def look(args: ResourceValidationArgs) -> None:
+        if args.resource_type == RECORD_TYPE:
+            genuine[args.urn] = rules.forgery(_readable(args.props)) is None
+
+    def tell(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        node = Node(
+            urn=args.urn,
+            type=args.resource_type,
+            parent=args.opts.parent,
+            properties=read(args.resource_type, args.props, _member),
+        )
+        ledger.note(node, is_genuine=genuine.get(args.urn, False))
+        if is_certificate(node.type):
+            finding = ledger.judge(node, by=by, subject=subject)
+            if finding is not None and finding.verdict == "violated":
+                report(finding.message, args.urn)
+
+    return ResourceValidationPolicy(
+        name="certificates-wait-for-approval",
+        description="Each certificate is made after its approval is recorded.",
+        validate=tell,
+        remediate=look,
+        enforcement_level=EnforcementLevel.REMEDIATE,
     )
 
 
@@ -179,14 +220,13 @@ def _graph(resources: Iterable[PolicyResource]) -> Graph:
 
 def _node(resource: PolicyResource) -> Node:
     by_property = (each for needed in resource.property_dependencies.values() for each in needed)
-    is_read = resource.resource_type in (RECORD_TYPE, PROVIDER_TYPE)
     return Node(
         urn=resource.urn,
         type=resource.resource_type,
         parent=resource.parent.urn if resource.parent else None,
         dependencies=tuple(dict.fromkeys(each.urn for each in (*resource.dependencies, *by_property))),
         provider=resource.provider.urn if resource.provider else None,
-        properties=_readable(resource.props) if is_read else {},
+        properties=read(resource.resource_type, resource.props, _member),
         ignore_changes=tuple(resource.opts.ignore_changes),
         is_component=resource.provider is None,
     )

@@ -15,9 +15,19 @@ from typing import Any, Final, Literal
 from ..keyfactor.addresses import is_same_server
 from ..waiting.verdict import expiry
 from .certificates import CERTIFICATES, matcher
-from .graph import PROVIDER_TYPE, RECORD_TYPE, SECRET, UNKNOWN, Graph, Node
+from .graph import GATE_TYPE, PROVIDER_TYPE, RECORD_TYPE, SECRET, UNKNOWN, Graph, Node
+from .names import approved, lacking, requested
 
 Verdict = Literal["violated", "unknown", "not_recorded"]
+By = Literal["expect", "parent"]
+
+# Where an instance of an enrollment has what was asked for.
+SUBJECT: Final = "current_state_data.Subject"
+SANS: Final = "current_state_data.SANs.dns"
+
+_NAMELESS: Final = (
+    'shows no subject that this rule can read: take `by="parent"` of certificates-wait-for-approval for its type'
+)
 
 # The provider of this package's records, as a state has it: pinned, and the same in every release.
 GENUINE: Final = "gASVNgAAAAAAAACMFGtmX3Byb3ZpZGVyLmFwcHJvdmFslIwWQXBwcm92YWxSZWNvcmRQcm92aWRlcpSTlCmBlC4="
@@ -31,6 +41,8 @@ RULES: Final = (
     "no-insecure-settings",
     "approvals-are-recorded",
 )
+# Those that need an `expect` of the certificate's subject, or a gate for its parent.
+OPT_IN: Final = ("certificates-wait-for-approval",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,91 @@ def certificates_need_approval(
                 f"`opts=pulumi.ResourceOptions(depends_on=[approval])`, where `approval` is a kf_provider."
                 f"WorkflowApproval of its enrollment",
             )
+
+
+def certificates_wait_for_approval(
+    graph: Graph,
+    *,
+    types: Sequence[str] = CERTIFICATES,
+    also: Sequence[str] = (),
+    by: By = "expect",
+    subject: str = SUBJECT,
+) -> Iterator[Finding]:
+    """
+    Each certificate comes after a genuine record that names its subject, or that is of the gate above it.
+
+    A file has the resources in the order in which they were registered.
+    """
+    ledger = Ledger()
+    is_certificate = matcher((*types, *also))
+    for node in graph.nodes.values():
+        ledger.note(node, is_genuine=forgery(node.properties) is None)
+        if is_certificate(node.type) and (finding := ledger.judge(node, by=by, subject=subject)) is not None:
+            yield finding
+
+
+class Ledger:
+    """
+    What was registered earlier in this run. A policy for one resource sees no dependencies, so it remembers.
+    """
+
+    def __init__(self) -> None:
+        self._expected: dict[str, object] = {}
+        self._gates: set[str] = set()
+        self._parents: dict[str, str | None] = {}
+
+    def note(self, node: Node, *, is_genuine: bool) -> None:
+        """
+        Remember a resource.
+        """
+        self._parents[node.urn] = node.parent
+        if node.type != RECORD_TYPE:
+            return
+        if not is_genuine:
+            self._expected.pop(node.urn, None)
+            return
+        self._expected[node.urn] = node.properties.get("expect")
+        if node.parent is not None and _type_in(node.parent) == GATE_TYPE:
+            self._gates.add(node.parent)
+
+    def judge(self, certificate: Node, *, by: By, subject: str) -> Finding | None:
+        """
+        Why a certificate may not be made now; None where it may.
+        """
+        rule = "certificates-wait-for-approval"
+        if by == "parent":
+            if any(urn in self._gates for urn in self._above(certificate)):
+                return None
+            return _finding(
+                rule,
+                certificate,
+                f"{_name(certificate)} is no child of a gate that is recorded before it: give it "
+                f"`opts=pulumi.ResourceOptions(parent=approval)`, where `approval` is a kf_provider."
+                f"WorkflowApproval of its enrollment",
+            )
+        asked = requested(certificate.properties)
+        given = [approved(expect, subject=subject, sans="") for expect in self._expected.values()]
+        if any(lacking(asked, each, with_others=False) is None for each in given) and asked.is_whole:
+            return None
+        if not asked.is_whole or any(not each.is_whole for each in given):
+            text = "and the subject of an approval cannot be compared yet; the update will tell"
+            return _finding(rule, certificate, f"{_name(certificate)} {text}", "unknown")
+        if not asked.subject:
+            return _finding(rule, certificate, f"{_name(certificate)} {_NAMELESS}")
+        return _finding(
+            rule,
+            certificate,
+            f"{_name(certificate)} has a subject that no approval before it in this run expects: let it depend on a "
+            f"kf_provider.WorkflowApproval with `expect={{{subject!r}: ...}}`",
+        )
+
+    def _above(self, node: Node) -> Iterator[str]:
+        seen: set[str] = set()
+        urn = node.parent
+        while urn is not None and urn not in seen:
+            seen.add(urn)
+            yield urn
+            urn = self._parents.get(urn)
 
 
 def one_approval_one_certificate(
@@ -218,6 +315,14 @@ def _insecure(node: Node, message: str, verdict: Verdict = "violated") -> Findin
 def _name(node: Node) -> str:
     name = node.urn.rpartition("::")[2]
     return f"approval {name!r}" if node.type == RECORD_TYPE else f"{node.type} {name!r}"
+
+
+def _type_in(urn: str) -> str:
+    """
+    The type of a resource, in its URN.
+    """
+    parts = urn.split("::")
+    return parts[2].rpartition("$")[2] if len(parts) > 3 else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -21,13 +21,13 @@ PACK = ("--policy-pack", str(ROOT / "examples" / "policy-pack" / "run"))
 BEGINNING = """
         import pulumi_tls as tls
 
-        def certificate(name, **options):
+        def certificate(name, common_name="www.example.com", **options):
             return tls.SelfSignedCert(
                 name,
                 allowed_uses=["server_auth"],
                 private_key_pem="a key",
                 validity_period_hours=12,
-                subject=tls.SelfSignedCertSubjectArgs(common_name="www.example.com"),
+                subject=tls.SelfSignedCertSubjectArgs(common_name=common_name),
                 opts=pulumi.ResourceOptions(**options),
             )
 """
@@ -62,6 +62,25 @@ SHARED = """
         certificate("second", depends_on=[approval])
 """
 
+EXPECTED = """
+        approval = kf.WorkflowApproval(
+            "approved", "{instance_id}", expect={{"current_state_data.Subject": "CN=www.example.com"}}
+        )
+        certificate("web", depends_on=[approval])
+"""
+
+CHILDREN = """
+        approval = kf.WorkflowApproval("approved", "{instance_id}")
+        certificate("web", parent=approval)
+        house = pulumi.ComponentResource("test:index:House", "house", None, pulumi.ResourceOptions(parent=approval))
+        certificate("deep", parent=house)
+"""
+
+OF_A_LIKENESS = """
+        gate = pulumi.ComponentResource("keyfactor:index:WorkflowApproval", "approved")
+        certificate("web", parent=gate)
+"""
+
 FORGED = """
         from pulumi import dynamic
 
@@ -88,13 +107,27 @@ def stack(new_stack: NewStack, server: Sandbox) -> Stack:
 @pytest.fixture
 def approved(server: Sandbox) -> str:
     """An approved instance."""
-    id_ = server.start_enrollment()
+    id_ = server.start_enrollment(subject="CN=www.example.com")
     server.approve(id_)
     return str(id_)
 
 
 def write(stack: Stack, program: str, instance_id: str = "") -> None:
     stack.write(BEGINNING + program.format(instance_id=instance_id))
+
+
+def own_pack(folder: Path, *policies: str) -> tuple[str, str]:
+    """
+    A pack of some policies, for the CLI.
+    """
+    program = "from pulumi_policy import PolicyPack\nfrom kf_provider import policy\n"
+    folder = folder / "pack"
+    folder.mkdir()
+    (folder / "__main__.py").write_text(f"{program}PolicyPack('own', policies=[{', '.join(policies)}])\n")
+    (folder / "PulumiPolicy.yaml").write_text("runtime: python\n")
+    (folder / "run").write_text(f"#!/bin/sh\ncd '{folder}' && exec '{sys.executable}' -u -m pulumi.policy \"$1\" .\n")
+    (folder / "run").chmod(0o755)
+    return "--policy-pack", str(folder / "run")
 
 
 def refused(run: Run, policy: str, *words: str) -> None:
@@ -161,6 +194,54 @@ def test_forged(stack: Stack, approved: str) -> None:
         refused(run, "records-are-genuine", "is no record of kf_provider")
     assert stack.resource("forged") is None
     assert stack.resource("web") is None
+
+
+def test_before_creation(stack: Stack, approved: str, tmp_path: Path) -> None:
+    """
+    Without a preview, too, no certificate is made unless an approval of its subject is recorded before it.
+    """
+    pack = own_pack(tmp_path, "policy.certificates_wait_for_approval()")
+    write(stack, UNGATED)
+    bare = stack.up(*pack)
+
+    refused(bare, "certificates-wait-for-approval", "'web' has a subject that no approval before it")
+    assert stack.resource("web") is None
+
+    write(stack, EXPECTED, approved)
+    runs = [stack.preview(*pack), stack.up(*pack), stack.up(*pack)]
+    for run in runs:
+        assert run.code == 0, run
+    assert stack.resource("web") is not None
+
+    write(stack, EXPECTED + UNGATED.replace('"web"', '"second", common_name="other.example.com"'), approved)
+    second = stack.up(*pack)
+
+    refused(second, "certificates-wait-for-approval", "'second' has a subject that no approval before it")
+    assert stack.resource("second") is None
+
+
+def test_before_creation_by_parent(stack: Stack, approved: str, tmp_path: Path) -> None:
+    """
+    By the house rule a certificate is a child of its gate, at any depth; a component that only has the gate's type
+    opens nothing.
+    """
+    pack = own_pack(tmp_path, 'policy.certificates_wait_for_approval(by="parent")')
+    write(stack, UNGATED)
+    bare = stack.up(*pack)
+    write(stack, OF_A_LIKENESS)
+    likeness = stack.up(*pack)
+
+    for run in (bare, likeness):
+        refused(run, "certificates-wait-for-approval", "is no child of a gate", "parent=approval")
+    assert stack.resource("web") is None
+
+    write(stack, CHILDREN, approved)
+    runs = [stack.preview(*pack), stack.up(*pack), stack.up(*pack)]
+
+    for run in runs:
+        assert run.code == 0, run
+    assert stack.resource("web") is not None
+    assert stack.resource("deep") is not None
 
 
 def test_plan(stack: Stack, approved: str) -> None:

@@ -39,6 +39,71 @@ def test_need() -> None:
     assert "depends_on=[approval]" in finding.message
 
 
+SUBJECT = "current_state_data.Subject"
+GATE = "urn:pulumi:prod::shop::keyfactor:index:WorkflowApproval::web"
+
+
+def genuine(name: str = "r", parent: str | None = None, **properties: Any) -> Node:
+    return record(name, parent, __provider=rules.GENUINE, **properties)
+
+
+def asks(**how: Any) -> Node:
+    return certificate(properties={"subject": {"commonName": "www.example.com", "organization": "Example"}}, **how)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "verdicts"),
+    [
+        ([genuine(expect={SUBJECT: "CN=www.example.com,O=Example"}), asks()], []),
+        ([genuine(expect={SUBJECT: 'O = "Example", CN=WWW.example.com'}), asks()], []),
+        ([genuine(expect={"current_state_data": {"Subject": "CN=www.example.com,O=Example"}}), asks()], []),
+        ([genuine(expect={SUBJECT: "CN=www.example.com"}), asks()], ["violated"]),  # the organization is nobody's
+        ([genuine(expect={SUBJECT: "CN=other.example.com,O=Example"}), asks()], ["violated"]),
+        ([genuine(expect={"title": "CN=www.example.com,O=Example"}), asks()], ["violated"]),
+        ([genuine(), asks()], ["violated"]),
+        ([asks(), genuine(expect={SUBJECT: "CN=www.example.com,O=Example"})], ["violated"]),  # too late
+        ([record("r", expect={SUBJECT: "CN=www.example.com,O=Example"}), asks()], ["violated"]),  # forged
+        ([genuine(expect={SUBJECT: UNKNOWN}), asks()], ["unknown"]),
+        ([genuine(expect=SECRET), asks()], ["unknown"]),
+        ([genuine(expect={SUBJECT: "CN=x"}), certificate(properties={"certRequestPem": UNKNOWN})], ["unknown"]),
+        ([genuine(expect={SUBJECT: ""}), certificate()], ["violated"]),
+    ],
+)
+def test_waits_by_expect(nodes: list[Node], verdicts: list[str]) -> None:
+    """
+    A certificate comes after a genuine record that expects its subject, all of it.
+    """
+    graph = stack(*nodes)
+
+    findings = list(rules.certificates_wait_for_approval(graph))
+
+    assert verdicts == [finding.verdict for finding in findings]
+    assert not any("example" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "refused"),
+    [
+        ([genuine(parent=GATE), certificate(parent=GATE)], 0),
+        ([genuine(parent=GATE), component("house", parent=GATE), certificate(parent="house")], 0),
+        ([certificate(parent=GATE), genuine(parent=GATE)], 1),  # too late
+        ([record("r", GATE), certificate(parent=GATE)], 1),  # forged
+        ([component(GATE), certificate(parent=GATE)], 1),  # a component of the gate's type, and no record
+        ([genuine(parent="house"), component("house"), certificate(parent="house")], 1),
+        ([genuine(parent=GATE), certificate()], 1),
+        ([component("a", parent="b"), component("b", parent="a"), certificate(parent="a")], 1),
+    ],
+)
+def test_waits_by_parent(nodes: list[Node], refused: int) -> None:
+    """
+    A certificate is a child of a gate whose genuine record came before it.
+    """
+    findings = list(rules.certificates_wait_for_approval(stack(*nodes), by="parent"))
+
+    assert ["violated"] * refused == [finding.verdict for finding in findings]
+    assert all("parent=approval" in finding.message for finding in findings)
+
+
 def shared(waiting: dict[str, list[str]]) -> list[str]:
     """
     The certificates without an approval of their own, where each waits for some.
@@ -184,9 +249,10 @@ def test_insecure_environment(environment: dict[str, str]) -> None:
     assert next(iter(environment)) in finding.message
 
 
-ODD = [UNKNOWN, SECRET, [], {}, [None], {"id": []}]
+ODD = [UNKNOWN, SECRET, [], {}, [None], {"id": []}, {SUBJECT: UNKNOWN}, {"commonName": 1}, "-BEGIN ", "CN=\\"]
 VALUES = st.none() | st.integers() | st.text(max_size=3) | st.sampled_from(ODD)
 KEYS = ["status", "server", "definition", "last_modified", "instance_id", "approved_instance_id", "__provider"]
+KEYS += ["expect", "subject", "commonName", "csr", "dnsNames", "spec"]
 
 
 @given(st.dictionaries(st.sampled_from([*KEYS, "keyfactor:gates", "keyfactor:skipVerify"]), VALUES), st.booleans())
@@ -198,12 +264,13 @@ def test_never_raise(properties: dict[str, Any], is_deployed: bool) -> None:
         Node("r", RECORD_TYPE, properties=properties),
         Node("p", PROVIDER_TYPE, properties=properties, provider="p", parent="p", dependencies=("p", "r")),
         component("house", parent="house"),
-        certificate(provider="p", parent="house", created=NOW),
+        certificate(provider="p", parent="house", created=NOW, properties=properties),
     ]
     graph = Graph(nodes, is_deployed=is_deployed)
 
     for rule in (
         rules.certificates_need_approval,
+        rules.certificates_wait_for_approval,
         rules.one_approval_one_certificate,
         rules.approvals_are_recorded,
         rules.records_are_genuine,
