@@ -8,8 +8,8 @@ KeyfactorError
 ├── SearchError               a search that cannot be put into Keyfactor's query language; nothing was sent (also a ValueError)
 ├── ArgumentError             a call with an argument that it does not take; nothing was sent (also a TypeError)
 ├── NotApprovedError          an approval is to be recorded that the server does not confirm
-├── RestartError              an instance was restarted, and its successor cannot be told
-└── RequestError              a request did not bring what was asked
+├── RestartError              an instance was restarted, and its successor is not known
+└── RequestError              a request did not give what was asked for
     ├── NotIssuedError        there is no certificate yet
     ├── NoAnswerError         no connection, a TLS failure, a time-out, a connection that broke
     ├── UnusableAnswerError   an answer that is not Keyfactor's JSON: a login page, an empty or truncated or huge body
@@ -95,13 +95,13 @@ class NotApprovedError(KeyfactorError):
 
 class RestartError(KeyfactorError):
     """
-    An instance was restarted, and its successor cannot be told: several may be it, or nothing says what it looks like.
+    An instance was restarted, and its successor is not known: several may be it, or nothing says what it looks like.
     """
 
 
 class RequestError(KeyfactorError):
     """
-    A request did not bring what was asked.
+    A request did not give what was asked for.
     """
 
     def __init__(self, message: str, *, is_transient: bool = False, retry_after: float | None = None) -> None:
@@ -180,7 +180,7 @@ class NotFoundError(StatusError):
     """
     There is no such thing on this server, or this user may not see it (404).
 
-    Also, with this status, when a search by reference id brings nothing.
+    Also, with this status, when a search by reference id finds nothing.
     """
 
 

@@ -189,7 +189,7 @@ def find_workflow_instance(
     """
     The newest workflow instance, by its start, that meets the filters and the match, at preview as at update.
 
-    So a stack needs no id that goes stale with each renewal. Whoever enrolls for the same subject later would be found:
+    So a stack needs no id that changes with each renewal. Whoever enrolls for the same subject later would be found:
     pin `definition_id` and `initiated_by`, and give the gate an `expect`. Nothing that pins the definition is a
     warning.
 
@@ -204,8 +204,8 @@ def find_workflow_instance(
     :param query: a query in Keyfactor's own language, besides the others
     :param opts: `provider` or `parent` choose the server
 
-    Raises pulumi.RunError when none matches, when two of the same moment do, when fifty candidates had to be read in
-    vain, or when the list cannot be read; its `__cause__` is the KeyfactorError. No message has a value of `match`.
+    Raises pulumi.RunError when none matches, when two of the same moment do, when none of the first fifty candidates
+    does, or when the list cannot be read; its `__cause__` is the KeyfactorError. No message has a value of `match`.
     """
     wanted = {
         "match": match,

@@ -75,7 +75,7 @@ class Provider(pulumi.ProviderResource):
     ...), the environment (`KEYFACTOR_HOSTNAME`, ...) or the profile file of Keyfactor's own tools. What is not given
     here comes from there too; but credentials of another kind than the ones given are left out.
 
-    Hand it over as `opts=pulumi.ResourceOptions(provider=...)`, `providers=[...]` on a component, or
+    Pass it as `opts=pulumi.ResourceOptions(provider=...)`, `providers=[...]` on a component, or
     `opts=pulumi.InvokeOptions(provider=...)`.
     """
 

@@ -11,7 +11,7 @@ wanted = {
     "definition.display_name": config.get("definition") or "Global Enrollment",
 }
 
-# No id that goes stale: the newest that is Complete. Without the initiator, anybody's later enrollment would be found.
+# No id that changes: the newest that is Complete. Without the initiator, anybody's later enrollment would be found.
 newest = kf.find_workflow_instance_output(match=wanted, initiated_by=config.get("initiator") or "KEYEXAMPLE\\pulumi")
 
 approval = kf.WorkflowApproval("web-cert", newest.instance_id, expect=wanted, max_age="40d")

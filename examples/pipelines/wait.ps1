@@ -1,4 +1,4 @@
-# Wait for an approval, and say what became of it. Usage: wait.ps1 INSTANCE_ID
+# Wait for an approval, and say what happened to it. Usage: wait.ps1 INSTANCE_ID
 param([Parameter(Mandatory)][string] $InstanceId)
 
 kf wait $InstanceId --timeout 1h --expect "current_state_data.Subject=CN=web.example.com"

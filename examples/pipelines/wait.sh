@@ -1,5 +1,5 @@
 #!/bin/sh
-# Wait for an approval, and say what became of it. Usage: wait.sh INSTANCE_ID
+# Wait for an approval, and say what happened to it. Usage: wait.sh INSTANCE_ID
 set -u
 
 kf wait "$1" --timeout "${TIMEOUT:-1h}" --expect current_state_data.Subject=CN=web.example.com

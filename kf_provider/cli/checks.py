@@ -269,7 +269,7 @@ def _api(patient: Patient) -> Iterator[Finding]:
     patient.sender = send
     version = safe_line(answer.headers.get("X-Keyfactor-Product-Version") or "an unknown version", longest=40)
     yield _ok("api", f"Keyfactor Command {version}, answers in {took * 1000:.0f} ms")
-    yield _ok("login", f"let in as {settings.identity}")
+    yield _ok("login", f"logged in as {settings.identity}")
     yield from _clock(answer)
     yield from _token(settings)
 

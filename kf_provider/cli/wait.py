@@ -162,7 +162,7 @@ def _resumed(file: Path, wanted: resuming.Kept, timeout: float | None) -> resumi
 @dataclass(frozen=True)
 class _End:
     """
-    How the command ends: the outcome, the instance that has decided, and what became of each.
+    How the command ends: the outcome, the instance that has decided, and what happened to each.
     """
 
     outcome: Outcome

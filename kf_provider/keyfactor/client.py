@@ -110,7 +110,7 @@ class Client:
     """
     A client of one Keyfactor Command server. May be shared by threads; `close()` it, or use it in a `with` statement.
 
-    Every method raises a RequestError when the server does not bring what was asked, and none but this package's
+    Every method raises a RequestError when the server does not give what was asked for, and none but this package's
     errors. A `timeout` is in seconds, for the call as a whole: connecting, a token, repetitions, all pages, and the
     last byte of the answer. `retries` is how often a GET is repeated after a connection error, a 502, 503 or 504: 0 for
     those who poll.
@@ -179,8 +179,9 @@ class Client:
         A list that grows while it is read page by page loses no row: the order is that of what does not change. One
         that shrinks is read again, where the server tells how many there are.
 
-        `warn` is told of a filter that looks like a slip; without it, Python's `warnings` are. Raises SearchError,
-        before anything is sent, for one that cannot be put into Keyfactor's query language, or that no instance meets.
+        `warn` is called for a filter that looks like a mistake; without it, Python's `warnings` are. Raises
+        SearchError, before anything is sent, for one that cannot be put into Keyfactor's query language, or that no
+        instance meets.
         """
         query = query_of(filters, self.settings.status_names)
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
@@ -230,7 +231,7 @@ class Client:
         state data, is read by a GET of each candidate, five at a time and fifty at most.
 
         Whoever starts an instance of the same kind later would be found: pin `definition_id` and `initiated_by`.
-        `warn` is told when nothing pins the definition; without it, Python's `warnings` are.
+        `warn` is called when nothing pins the definition; without it, Python's `warnings` are.
 
         Raises NotFoundError when none matches, RequestError when two of the same moment do, or when the fifty newest
         candidates do not and there are more; SearchError, before anything is sent, for a filter or a match that makes

@@ -82,7 +82,7 @@ def differing(instance: InstanceSummary, expect: Mapping[str, object]) -> list[s
 
 def lacking(instance: InstanceSummary, expect: Mapping[str, object]) -> list[str]:
     """
-    The paths that lead nowhere yet; a later step may add what they name.
+    The paths where nothing is yet; a later step may add what they name.
     """
     return [
         path

@@ -73,7 +73,7 @@ class WindowsLogin:
         self, transport: object, authorization: str, accounts: Iterable[Account]
     ) -> tuple[Account | None, tuple[str, ...]]:
         """
-        The account that this connection is let in as, or None and the challenges to answer with.
+        The account that this connection has logged in as, or None and the challenges to answer with.
         """
         connection = self._connections.setdefault(transport, _Connection())
         known = {account.username.lower(): account for account in accounts}

@@ -282,7 +282,7 @@ class WorkflowMachine:
 
     def earlier(self, instance_id: UUID) -> Instance:
         """
-        The instance as it was before its last change: what a replica that lags behind would show.
+        The instance as it was before its last change: what a replica that is late would show.
         """
         return self._earlier.get(instance_id) or self.instance(instance_id)
 

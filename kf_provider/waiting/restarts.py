@@ -21,7 +21,7 @@ def find_successor(
     """
     The one instance that a restart made of `old`; None while there is none.
 
-    Blocks. Raises RestartError when it cannot be told, and RequestError.
+    Blocks. Raises RestartError when it is not known, and RequestError.
     """
     if not _tells_its_successor(old):
         raise RestartError(

@@ -157,7 +157,7 @@ def judge(instance: InstanceSummary, conditions: Conditions = ANY) -> Verdict:
             return _verdict(
                 Outcome.UNKNOWN,
                 instance,
-                "has no status; ask the administrators of Keyfactor Command what became of it",
+                "has no status; ask the administrators of Keyfactor Command what happened to it",
             )
         case word:
             return _verdict(
@@ -173,7 +173,7 @@ def expiry(last_modified: str | None, max_age: float | None, *, now: datetime | 
     Why an approval of this date, in ISO 8601, is no longer valid after `max_age` seconds; None while it is.
 
     `now` is the server's, else this machine's clock. An approval without a usable date is not valid, nor is one that is
-    dated more than five minutes ahead: its age cannot be told. The text goes on from "workflow instance ID".
+    dated more than five minutes ahead: its age is not known. The text goes on from "workflow instance ID".
     """
     if max_age is None:
         return None

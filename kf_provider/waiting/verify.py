@@ -42,7 +42,7 @@ class Patience:
 
     def heard(self, verdict: Verdict, *, begun: float) -> None:
         """
-        Note what became of a record that was asked about since `begun`.
+        Note what happened to a record that was asked about since `begun`.
         """
         with self._lock:
             if verdict.outcome not in _MAY_PASS:

@@ -256,7 +256,7 @@ class Wait:
 
 _SEEN_BEFORE: Final = (
     "; it was seen before, so it was deleted, or your identity can no longer see this instance: one that may only read "
-    "what is assigned to it loses sight of what it has signed (grant ReadAll, or /workflows/instances/read/)"
+    "what is assigned to it cannot see what it has signed (grant ReadAll, or /workflows/instances/read/)"
 )
 
 

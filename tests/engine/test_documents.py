@@ -134,9 +134,7 @@ def test_quick_start(cli_folder: Path, tmp_path: Path) -> None:
     """
     The quick start as it stands, in two terminals: own folder, own venv, the wait, the approval, the second update.
     """
-    install, start, make, login, request, update, approve, again, remove = blocks(
-        ROOT / "docs" / "quick-start.md", "sh"
-    )
+    install, start, make, login, request, update, again, remove = blocks(ROOT / "docs" / "quick-start.md", "sh")
     assert install.startswith("git clone ")
     script = f"""
         ln -s {ROOT} kf_provider
@@ -148,9 +146,10 @@ def test_quick_start(cli_folder: Path, tmp_path: Path) -> None:
         trap 'kill $(cat sandbox.pid)' EXIT
         {make}
         {login}
-        {request}
+        {request.rstrip()} > printed
+        approve=$(sed -n 's/^Or in another terminal: //p' printed)
         {{ until curl -s "$url/sandbox/journal" | grep -q "/Workflow/Instances/$id"; do sleep 0.3; done; sleep 2
-        {approve.rstrip()}; }} > approval &
+        $approve; }} > approval &
         {update}
         {again}
         {remove}

@@ -71,7 +71,7 @@ class ClientCredentialsSettings(Fields):
     audience: Annotated[
         str | None,
         Setting(
-            "whom the token is for, where the identity provider wants to be told",
+            "whom the token is for, where the identity provider asks for it",
             "KEYFACTOR_AUTH_AUDIENCE",
             "audience",
         ),

@@ -82,7 +82,7 @@ def instance(**fields: Any) -> Instance:
         ),
         (
             None,
-            f"workflow instance {ID} has no status; ask the administrators of Keyfactor Command what became of it",
+            f"workflow instance {ID} has no status; ask the administrators of Keyfactor Command what happened to it",
         ),
     ],
 )
