@@ -52,4 +52,5 @@ if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every 
         try:
             return getattr(import_module(".pack", __name__), name)
         except ModuleNotFoundError as missing:
-            raise ImportError(f"kf_provider.policy.{name} needs it: pip install 'kf-provider[policy]'") from missing
+            needed = "pulumi-policy: pip install 'kf-provider[policy]'"
+            raise ImportError(f"kf_provider.policy.{name} needs {needed}") from missing

@@ -127,17 +127,18 @@ class CertificateEndpoints:
         instance = self._state.start_global_enrollment(data, initiated_by=call.caller.account.username)
         noted = {str(name): str(value) for name, value in metadata.items()}
         self._state.authority.note_metadata(instance, noted)
-        return KeyfactorJsonResponse({"CertificateInformation": _certificate_information(instance), "Metadata": noted})
+        information = self._state.wire.enrollment(_certificate_information(instance, is_of_csr=csr is not None))
+        return KeyfactorJsonResponse({"CertificateInformation": information, "Metadata": noted})
 
 
-def _certificate_information(instance: Instance) -> dict[str, Any]:
-    return {
+def _certificate_information(instance: Instance, *, is_of_csr: bool) -> dict[str, Any]:
+    # Source: the specification of Command 10, Pkcs10CertificateResponse and Pkcs12CertificateResponse: two spellings.
+    own = {"KeyfactorID": 0, "Certificates": []} if is_of_csr else {"KeyfactorId": 0, "Pkcs12Blob": None}
+    return own | {
         "SerialNumber": None,
         "IssuerDN": None,
         "Thumbprint": None,
-        "KeyfactorID": 0,
         "KeyfactorRequestId": request_id(instance),
-        "Certificates": [],
         "RequestDisposition": "PENDING",
         "DispositionMessage": "The request waits for approval.",
         "EnrollmentContext": None,

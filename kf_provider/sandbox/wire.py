@@ -105,7 +105,17 @@ class Wire:
     def definition_row(self, definition: DefinitionVersion) -> Json:
         """
         A workflow definition in a list.
+
+        Source: the specification of Command 10, DefinitionQueryResponse, which has versions where later ones have a
+        description.
         """
+        row = self._definition(definition)
+        if self.dialect is Dialect.COMMAND_10:
+            del row["Description"], row["IsPublished"]
+            row |= {"DraftVersion": definition.version, "PublishedVersion": definition.version}
+        return row
+
+    def _definition(self, definition: DefinitionVersion) -> Json:
         return self._with_key_case(
             {
                 "Id": str(definition.id),
@@ -126,7 +136,7 @@ class Wire:
         """
         following = [*definition.steps[1:], None]
         steps = [self._step(step, after, api_version) for step, after in zip(definition.steps, following, strict=True)]
-        row = self.definition_row(definition)
+        row = self._definition(definition)
         if api_version == 2:
             key = {"DisplayName": row.pop("KeyDisplayName"), "Value": row.pop("Key")}
             row["Keys"] = [] if definition.key is None else [key]
@@ -274,6 +284,14 @@ class Wire:
         if self.dialect is not Dialect.COMMAND_10 or not isinstance(sans, dict):
             return state_data
         return state_data | {"SANs": [{"Key": kind, "Value": name} for kind, names in sans.items() for name in names]}
+
+    def enrollment(self, information: Json) -> Json:
+        """
+        What the answer to an enrollment says of its certificate.
+        """
+        if self.dialect is Dialect.COMMAND_10:  # which has no nulls
+            return {name: value for name, value in information.items() if value is not None}
+        return information
 
     def _with_key_case(self, content: Json) -> Json:
         if self.dialect is Dialect.COMMAND_10:  # which has no nulls

@@ -265,19 +265,3 @@ def test_levels_without_end(server: Sandbox) -> None:
     enroll = f"{server.url}/KeyfactorAPI/Enrollment/CSR"
     body = '{"CSR": ' + "[" * 5000 + "]" * 5000 + "}"
     assert 400 == httpx.post(enroll, content=body, auth=account, headers=headers, trust_env=False).status_code
-
-
-def test_no_nulls_in_command_10() -> None:
-    """
-    A definition without a key has none there: Command 10 has no nulls.
-    """
-    with Sandbox(dialect="10") as server:
-        server.start_enrollment()
-        account = server.username, server.password
-        headers = {"x-keyfactor-requested-with": "APIClient"}
-        rows = httpx.get(
-            f"{server.url}/KeyfactorAPI/Workflow/Definitions", auth=account, headers=headers, trust_env=False
-        ).json()
-
-    assert rows
-    assert not any(value is None for row in rows for value in row.values())

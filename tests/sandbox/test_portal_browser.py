@@ -84,11 +84,63 @@ def test_other_decisions(server: Sandbox, browser: Browser, action: str, expecte
     browser.button(action).click()
 
     browser.wait(lambda: browser.row(instance_id).text.startswith(expected), f"{action} in the list")
+    # Nothing can be done with an ended one, so its box is gone.
+    if action != "restart":
+        browser.wait(lambda: not browser("#decide").is_displayed(), "the box to go")
     if action == "restart":
         successor = str(server.instance(instance_id).successor_id)
         browser.wait_for_text("#detail-id", successor)
         browser.row(instance_id).click()
         browser.wait_for_text("#successor", successor)
+
+
+def test_a_denial_is_no_approval(server: Sandbox, browser: Browser) -> None:
+    """
+    A denial has a mark and a colour of its own, and its comment stands once beside what happened.
+    """
+    instance_id = server.start_enrollment(approvals=2)
+    server.approve(instance_id, "fine")
+    server.deny(instance_id, "not like this")
+    browser.visit(f"{server.url}/#{instance_id}")
+    browser.wait_for_text("#detail-status", "Rejected")
+
+    approval, denial = (browser.run(MARK, item) for item in browser.all("#signals li"))
+
+    assert denial["mark"] == '"✕ "'
+    assert (approval["mark"], approval["color"]) != (denial["mark"], denial["color"])
+    assert "denied by KEYEXAMPLE\\approver2" in denial["text"]
+    shown = browser.text("#detail-progress") + browser.text("#signals")
+    assert 1 == shown.count("not like this")
+
+
+MARK = """
+const mark = getComputedStyle(arguments[0], "::before");
+return { mark: mark.content, color: mark.color, text: arguments[0].textContent };
+"""
+
+
+def test_one_of_two_approvals(server: Sandbox, browser: Browser) -> None:
+    """
+    After the first of two approvals the page says that one more is needed.
+    """
+    instance_id = server.start_enrollment(approvals=2)
+    browser.visit(f"{server.url}/#{instance_id}")
+    browser.wait_for_text("#detail-status", "Suspended")
+
+    browser.button("approve").click()
+
+    browser.wait_for_text("#message", "Approved. 1 of 2 approvals are in: it waits for more.")
+
+
+def test_an_address_without_an_instance(server: Sandbox, browser: Browser) -> None:
+    """
+    An id that is not on the server, and an address that has no id in it, are told as what they are.
+    """
+    browser.visit(f"{server.url}/#0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94")
+    browser.wait_for_text("#detail-title", "This instance is not on the server, or not any more.")
+
+    browser.visit(f"{server.url}/#web-cert")
+    browser.wait_for_text("#message", "The address has web-cert in it, which is not the id of an instance.")
 
 
 def test_updates_by_itself(server: Sandbox, browser: Browser) -> None:

@@ -3,6 +3,7 @@ How the versions of Keyfactor Command differ on the wire.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -114,3 +115,78 @@ def test_numbers_in_every_dialect(dialect: str) -> None:
         row = client.get("/Workflow/Instances").json()[0]
 
     assert {name.lower(): content for name, content in row.items()}["status"] == 1
+
+
+# Keyfactor's specification of Command 10: the fields of each answer, its nested objects by a dot, `[]` for a list's.
+STEP = "CurrentStepId CurrentStepDisplayName CurrentStepUniqueName"
+INSTANCE = f"Id Status StatusMessage Title LastModified StartDate ReferenceId Definition {STEP}"
+INSTANCE += " Definition.Id Definition.DisplayName Definition.Version Definition.WorkflowType"
+SIGNALS = "Signals Signals[].SignalName Signals[].StepSignalId Signals[].SignalReceived"
+DEFINITION = "Id DisplayName Key KeyDisplayName WorkflowType DraftVersion PublishedVersion"
+STEPS = "Id DisplayName UniqueName ExtensionName Enabled ConfigurationParameters Signals Conditions Outputs"
+CERTIFICATE = (
+    "Id Thumbprint SerialNumber IssuedDN IssuedCN ImportDate NotBefore NotAfter IssuerDN CertState CertStateString"
+    " TemplateName CertRequestId RequesterName ContentBytes HasPrivateKey CertificateAuthorityName RevocationEffDate"
+    " RevocationReason RevocationComment Metadata SubjectAltNameElements SubjectAltNameElements[].Id"
+    " SubjectAltNameElements[].Value SubjectAltNameElements[].Type"
+)
+# The two of the workflow are in the specifications from Command 11 on alone.
+REQUEST = (
+    "SerialNumber IssuerDN Thumbprint KeyfactorRequestId RequestDisposition DispositionMessage EnrollmentContext"
+    " WorkflowInstanceId WorkflowReferenceId"
+)
+# What is below these may be anything.
+FREE = ("InitialData", "CurrentStateData", "ConfigurationParameters", "Outputs", "Metadata")
+
+
+def fields(answer: object, place: str = "") -> Iterator[tuple[str, object]]:
+    """Each field of an answer and its value, but for what is below a free one."""
+    if isinstance(answer, list):
+        for row in answer:
+            yield from fields(row, f"{place}[]" if place else "")
+    elif isinstance(answer, dict):
+        for name, value in answer.items():
+            path = f"{place}.{name}" if place else name
+            yield path, value
+            if name not in FREE:
+                yield from fields(value, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/Workflow/Instances", INSTANCE),
+        ("GET", "/Workflow/Instances/My", INSTANCE),
+        ("GET", "/Workflow/Instances/AssignedToMe", INSTANCE),
+        ("GET", "/Workflow/Instances/{instance}", f"{INSTANCE} {SIGNALS} InitialData CurrentStateData"),
+        ("GET", "/Workflow/Definitions", DEFINITION),
+        (
+            "GET",
+            "/Workflow/Definitions/{definition}",
+            f"{DEFINITION} Description IsPublished Steps Steps[].Signals[].RoleIds Steps[].Signals[].SignalName "
+            + " ".join(f"Steps[].{name}" for name in STEPS.split()),
+        ),
+        ("GET", "/Certificates", CERTIFICATE),
+        ("GET", "/Certificates/{certificate}", CERTIFICATE),
+        ("POST", "/Enrollment/CSR", f"{REQUEST} KeyfactorID Certificates"),
+        ("POST", "/Enrollment/PFX", f"{REQUEST} KeyfactorId Pkcs12Blob Password"),
+    ],
+)
+def test_command_10_has_no_other_field(method: str, path: str, allowed: str) -> None:
+    """
+    What the sandbox answers as Command 10 has the fields of Keyfactor's specification alone, and no nulls.
+    """
+    with Sandbox(dialect="10") as server, connect(server) as client:
+        server.start_enrollment(approvals=0)  # which issues a certificate
+        known = {
+            "instance": server.start_enrollment(approvals=2),
+            "definition": client.get("/Workflow/Definitions").json()[0]["Id"],
+            "certificate": client.get("/Certificates").json()[0]["Id"],
+        }
+        body = {"CSR": "MIIB", "Subject": "CN=web"} if method == "POST" else None
+        answer = client.request(method, path.format(**known), json=body).json()
+
+    found = list(fields(answer.get("CertificateInformation") if body else answer))
+    assert found
+    assert set() == {name for name, _ in found} - set(allowed.split())
+    assert [] == [name for name, value in found if value is None]
