@@ -58,5 +58,6 @@ def certificate_command(
     elif output == "json":
         click.echo(as_json(fields))
     else:
-        click.echo(as_lines(fields))
+        # A line is one line here, and a PEM in one line is none.
+        click.echo(as_lines(fields | {"pem": found.pem and "see --output pem"}))
     return 0

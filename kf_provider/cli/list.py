@@ -19,6 +19,7 @@ from .options import PathValues, as_json, as_mapping, client_of, filter_options,
 
 _MOST_READS = 50
 _IN_FLIGHT = 5
+_NARROW = 100  # columns: below, the date is left out of the table
 
 
 @click.command(name="list")
@@ -110,14 +111,25 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("ID", no_wrap=True)
-    table.add_column("STATUS", no_wrap=True)
-    table.add_column("STARTED", no_wrap=True, overflow="ellipsis")
-    table.add_column("TITLE", overflow="ellipsis", no_wrap=True, ratio=1)
-    for row in rows:
-        cells = (row["instance_id"], row["status"], (row["start_date"] or "")[:16], row["title"])
-        table.add_row(*(Text(safe_line(str(cell or ""), longest=4000)) for cell in cells))
+    if not rows:
+        tell("none")
+        return
     # In a pipe a line is as long as it is.
     width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, soft_wrap=width is not None).print(table) if rows else tell("none")
+    console = Console(width=width, highlight=False, soft_wrap=width is not None)
+    fields = {"instance_id": "ID", "status": "STATUS", "start_date": "STARTED", "title": "TITLE"}
+    if console.width < _NARROW:
+        del fields["start_date"]
+    rows = [row | {"start_date": (row["start_date"] or "")[:16]} for row in rows]
+    cells = [[safe_line(str(row[name] or ""), longest=4000) for name in fields] for row in rows]
+    # The title alone is cut: an id that is cut is none.
+    others = sum(max(len(cell) for cell in column) + 2 for column in [*zip(*cells, strict=True)][:-1])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in fields.values():
+        is_title = header == "TITLE"
+        table.add_column(
+            header, no_wrap=True, overflow="ellipsis", max_width=max(console.width - others, 8) if is_title else None
+        )
+    for line in cells:
+        table.add_row(*map(Text, line))
+    console.print(table)

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 from kf_provider.sandbox import Sandbox
+from tools.picture import Terminal
 
 from .conftest import Kf
 
@@ -92,6 +94,37 @@ def test_list(kf: Kf, server: Sandbox) -> None:
         run.out,
         run.err,
     )
+
+
+def test_certificate(kf: Kf, server: Sandbox) -> None:
+    """
+    A line for each field, of which none is a certificate; the certificate itself by --output pem.
+    """
+    id_ = server.start_enrollment(approvals=0)
+
+    lines = kf("certificate", "--instance-id", id_).out
+
+    assert re.search("^pem +see --output pem$", lines, re.MULTILINE)
+    assert "BEGIN" not in lines
+    assert kf("certificate", "--instance-id", id_, "--output", "pem").out.startswith("-----BEGIN CERTIFICATE-----\n")
+
+
+def test_list_on_a_narrow_terminal(kf: Kf, server: Sandbox) -> None:
+    """
+    At 80 columns each id is whole and each status is there; the title is what is cut.
+    """
+    id_ = server.start_enrollment()
+    terminal = Terminal([sys.executable, "-m", "kf_provider", "list"], kf.folder, kf.environment, columns=80)
+
+    try:
+        terminal.process.wait(timeout=30)
+        terminal.read(1.0)
+    finally:
+        terminal.close()
+
+    header, row = (line.rstrip() for line in terminal.screen.display if line.strip())
+    assert ["ID", "STATUS", "TITLE"] == header.split()
+    assert re.fullmatch(rf"{id_} +Suspended +\S.*…", row)
 
 
 def test_no_order_in_a_log(kf: Kf, server: Sandbox) -> None:

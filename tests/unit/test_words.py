@@ -108,3 +108,19 @@ def test_plain_words(file: Path) -> None:
     text = " ".join(file.read_text().split())  # a phrase may stand on two lines
 
     assert [] == [found[0] for found in NOT_PLAIN.finditer(text)]
+
+
+SENTENCE_ENDS = re.compile(r"(?<=[a-z0-9)`*\]])[.!?]\s+[A-Z`*\[]")
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/*.md"))], ids=lambda page: page.name
+)
+def test_one_sentence_a_line(page: Path) -> None:
+    """
+    A source line of a page holds one sentence, in paragraphs and in lists: so a change shows as what it is.
+    """
+    prose = re.sub(r"(?ms)^ *```.*?^ *```$", "", page.read_text())
+    lines = [line for line in prose.splitlines() if not line.startswith(("|", "#"))]
+
+    assert [] == [line for line in lines if SENTENCE_ENDS.search(re.sub(r"^\s*(-|\d+\.) ", "", line))]
