@@ -15,7 +15,8 @@ from typing import Any, Final, Literal, NoReturn
 import click
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..policy import CERTIFICATES, Finding, Graph, StackFileError, rules
+from ..policy import Finding, Graph, StackFileError, rules
+from ..policy.parameters import PARAMETERS, checked
 from .exits import BROKEN_INPUT, USAGE, VIOLATED
 from .options import as_json, tell
 
@@ -60,6 +61,20 @@ class PolicyConfig(BaseModel):
             for exception in self.exceptions.values()
             for match in exception.match
         )
+
+    def parameters(self, rule: str) -> dict[str, Any]:
+        """
+        What is configured of a rule beside its level, as the rule takes it. Raises ValueError, in one line.
+        """
+        configured = self.policies.get(rule)
+        given = configured if isinstance(configured, Mapping) else {}
+        return checked(rule, {name: value for name, value in given.items() if name != "enforcementLevel"})
+
+    def is_run(self, rule: str) -> bool:
+        """
+        Whether a rule is run: one that is not recommended has to be configured.
+        """
+        return self.level(rule) != "disabled" and (rule in rules.RULES or rule in self.policies)
 
     def level(self, rule: str) -> str:
         """
@@ -124,11 +139,7 @@ def check_command(
         graph = Graph.from_state(document) if state is not None else Graph.from_preview(document)
     except StackFileError as error:
         _end(f"{_spoken(kept)} {error}", BROKEN_INPUT)
-    found = [
-        finding
-        for finding in _findings(graph, types or CERTIFICATES, also)
-        if configuration.level(finding.rule) != "disabled" and not configuration.excepts(finding)
-    ]
+    found = [finding for finding in _findings(graph, configuration, types, also) if not configuration.excepts(finding)]
     violated = [
         finding
         for finding in found
@@ -141,13 +152,18 @@ def check_command(
     return VIOLATED if violated else 0
 
 
-def _findings(graph: Graph, types: Sequence[str], also: Sequence[str]) -> Iterator[Finding]:
-    yield from rules.certificates_need_approval(graph, types=types, also=also)
-    yield from rules.one_approval_one_certificate(graph, types=types, also=also)
-    yield from rules.approvals_are_complete(graph)
-    yield from rules.records_are_genuine(graph)
-    yield from rules.no_insecure_settings(graph)
-    yield from rules.approvals_are_recorded(graph)
+def _findings(
+    graph: Graph, configuration: PolicyConfig, types: Sequence[str], also: Sequence[str]
+) -> Iterator[Finding]:
+    for name in (*rules.RULES, *rules.OPT_IN):
+        if configuration.is_run(name):
+            try:
+                how = configuration.parameters(name)
+            except ValueError as error:
+                _end(f"the policy configuration: {name} {error}", BROKEN_INPUT)
+            if "types" in PARAMETERS.get(name, {}):
+                how |= {key: given for key, given in (("types", types), ("also", also)) if given}
+            yield from getattr(rules, name.replace("-", "_"))(graph, **how)
 
 
 def _document(file: str) -> object:
@@ -241,7 +257,7 @@ def _as_sarif(found: Sequence[Finding]) -> str:
     driver = {
         "name": "kf policy check",
         "version": version("kf-provider"),
-        "rules": [{"id": rule} for rule in rules.RULES],
+        "rules": [{"id": rule} for rule in (*rules.RULES, *rules.OPT_IN)],
     }
     return as_json(
         {
@@ -259,7 +275,7 @@ def _as_junit(found: Sequence[Finding]) -> str:
     from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
     suite = TestSuite("kf policy check")
-    for rule in rules.RULES:
+    for rule in dict.fromkeys((*rules.RULES, *(finding.rule for finding in found))):
         violated = [finding for finding in found if finding.rule == rule and finding.verdict == "violated"]
         if not violated:
             suite.add_testcase(TestCase("all resources", classname=rule))

@@ -14,6 +14,7 @@ from .rules import Finding
 
 if TYPE_CHECKING:
     from .pack import (
+        approval_matches_certificate,
         approvals_are_complete,
         approvals_are_recorded,
         certificates_need_approval,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         one_approval_one_certificate,
         recommended,
         records_are_genuine,
+        verdicts_are_known,
     )
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Graph",
     "Node",
     "StackFileError",
+    "approval_matches_certificate",
     "approvals_are_complete",
     "approvals_are_recorded",
     "certificates_need_approval",
@@ -41,6 +44,7 @@ __all__ = [
     "recommended",
     "records_are_genuine",
     "rules",
+    "verdicts_are_known",
 ]
 
 if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name

@@ -150,8 +150,11 @@ def matcher(types: Iterable[str]) -> Callable[[str], bool]:
     """
     Whether a type token is one of these; `*` in one of them stands for any text.
     """
-    patterns = tuple(types)
+    return _matcher(tuple(types))
 
+
+@cache
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     @cache
     def is_one(token: str) -> bool:
         return any(fnmatchcase(token, pattern) for pattern in patterns)

@@ -9,42 +9,104 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import cryptography  # noqa: F401 - names.py reads signing requests by it: lacking, it is an error here, no verdict later
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
+    PolicyConfigSchema,
     PolicyResource,
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
+    Severity,
     StackValidationArgs,
     StackValidationPolicy,
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from ..durations import duration_seconds
 from . import rules
 from .certificates import CERTIFICATES, matcher
 from .graph import RECORD_TYPE, UNKNOWN, Graph, Node, read, readable
-from .rules import SUBJECT, By, Finding, Ledger
+from .parameters import PARAMETERS, checked
+from .rules import SANS, SUBJECT, By, Finding, Ledger
+
+_PAGE: Final = "https://github.com/kf-provider/kf_provider/blob/main/docs/policies.md"
 
 
-def recommended(*, types: Sequence[str] = CERTIFICATES, also: Sequence[str] = ()) -> list[Policy]:
+class _StackRule(StackValidationPolicy):
+    """
+    A policy that keeps what it could not judge, for its twin.
+    """
+
+    unknown: Sequence[Finding] = ()
+
+
+class _ResourceRule(ResourceValidationPolicy):
+    """
+    As above, for each resource.
+    """
+
+    unknown: Sequence[Finding] = ()
+
+
+def recommended(
+    *,
+    types: Sequence[str] = CERTIFICATES,
+    also: Sequence[str] = (),
+    servers: Sequence[str] | None = None,
+    definitions: Sequence[str] | None = None,
+    workflow_types: Sequence[str] | None = None,
+    minimum_version: int | None = None,
+    max_age: str | float | timedelta | None = None,
+    allow_shared: bool = False,
+) -> list[Policy]:
     """
     The policies for a `PolicyPack` that bind each certificate to an approval of its own.
 
-    `types` are the type tokens of what counts as a certificate, and `also` some more; `*` stands for any text.
+    `types` are the type tokens of what counts as a certificate, and `also` some more; `*` stands for any text. The
+    others are those of `approvals_are_complete` and `one_approval_one_certificate`.
     """
-    return [
+    policies: list[Policy] = [
         certificates_need_approval(types=types, also=also),
         records_are_genuine(),
-        approvals_are_complete(),
+        approvals_are_complete(
+            servers=servers,
+            definitions=definitions,
+            workflow_types=workflow_types,
+            minimum_version=minimum_version,
+            max_age=max_age,
+        ),
         approvals_are_recorded(),
-        one_approval_one_certificate(types=types, also=also),
+        one_approval_one_certificate(types=types, also=also, allow_shared=allow_shared),
         no_insecure_settings(),
     ]
+    return [*policies, verdicts_are_known(policies)]
+
+
+def verdicts_are_known(policies: Iterable[Policy]) -> StackValidationPolicy:
+    """
+    Tell, and refuse nothing: what these policies could not judge, because a value is not known yet.
+
+    It stands behind them in the pack.
+    """
+    rules_of = [policy for policy in policies if isinstance(policy, _StackRule | _ResourceRule)]
+
+    def tell(_args: StackValidationArgs, report: ReportViolation) -> None:
+        for rule in rules_of:
+            for finding in rule.unknown:
+                report(f"{finding.rule}: {finding.message}", finding.urn or None)
+
+    return StackValidationPolicy(
+        name="verdicts-are-known",
+        description="What could not be judged, because a value is not known yet.",
+        validate=tell,
+        enforcement_level=EnforcementLevel.ADVISORY,
+        severity=Severity.LOW,
+        url=f"{_PAGE}#the-rules",
+    )
 
 
 def certificates_need_approval(
@@ -58,9 +120,9 @@ def certificates_need_approval(
     return _stack_policy(
         "certificates-need-approval",
         "Each certificate waits for an approved workflow instance.",
-        lambda graph: rules.certificates_need_approval(
-            graph, types=types, also=also, through_certificates=through_certificates
-        ),
+        rules.certificates_need_approval,
+        "Give the certificate `depends_on=[approval]`, where `approval` is a kf_provider.WorkflowApproval.",
+        {"types": types, "also": also, "through_certificates": through_certificates},
     )
 
 
@@ -74,9 +136,11 @@ def certificates_wait_for_approval(
     a certificate passes if the `expect` of one has its subject, at the path `subject`. By `"parent"` it passes if it is
     a child of a gate whose record came before.
     """
-    is_certificate = matcher((*types, *also))
+    name = "certificates-wait-for-approval"
+    given = _given(name, {"types": types, "also": also, "by": by, "subject": subject})
     ledger = Ledger()
     genuine: dict[str, bool] = {}
+    unknown: dict[str, Finding] = {}
 
     def look(args: ResourceValidationArgs) -> None:
         if args.resource_type == RECORD_TYPE:
@@ -90,18 +154,33 @@ def certificates_wait_for_approval(
             properties=read(args.resource_type, args.props, _member),
         )
         ledger.note(node, is_genuine=genuine.get(args.urn, False))
-        if is_certificate(node.type):
-            finding = ledger.judge(node, by=by, subject=subject)
-            if finding is not None and finding.verdict == "violated":
-                report(finding.message, args.urn)
+        try:
+            how = {**given, **checked(name, args.get_config())}
+        except ValueError as error:
+            report(f"its configuration {error}", args.urn)
+            return
+        if not matcher((*how["types"], *how["also"]))(node.type):
+            return
+        finding = ledger.judge(node, by=how["by"], subject=how["subject"])
+        unknown.pop(args.urn, None)
+        if finding is not None and finding.verdict == "violated":
+            report(finding.message, args.urn)
+        elif finding is not None:
+            unknown[args.urn] = finding
+        policy.unknown = list(unknown.values())
 
-    return ResourceValidationPolicy(
-        name="certificates-wait-for-approval",
+    policy = _ResourceRule(
+        name=name,
         description="Each certificate is made after its approval is recorded.",
         validate=tell,
         remediate=look,
         enforcement_level=EnforcementLevel.REMEDIATE,
+        config_schema=_schema(name),
+        severity=Severity.CRITICAL,
+        remediation_steps="Let a kf_provider.WorkflowApproval that expects this subject come before the certificate.",
+        url=f"{_PAGE}#before-each-creation",
     )
+    return policy
 
 
 def one_approval_one_certificate(
@@ -113,8 +192,31 @@ def one_approval_one_certificate(
     return _stack_policy(
         "one-approval-one-certificate",
         "Each certificate has an approved workflow instance of its own.",
-        lambda graph: rules.one_approval_one_certificate(graph, types=types, also=also),
+        rules.one_approval_one_certificate,
+        "Start a request for each certificate, and give each a WorkflowApproval of its own.",
+        {"types": types, "also": also},
         level=EnforcementLevel.ADVISORY if allow_shared else EnforcementLevel.MANDATORY,
+    )
+
+
+def approval_matches_certificate(
+    *,
+    types: Sequence[str] = CERTIFICATES,
+    also: Sequence[str] = (),
+    subject: str = SUBJECT,
+    sans: str = SANS,
+) -> StackValidationPolicy:
+    """
+    Refuse a certificate that asks for another subject or other names than the `expect` of its approval has.
+
+    `subject` and `sans` are paths of the instance. A certificate may ask for less than what was approved.
+    """
+    return _stack_policy(
+        "approval-matches-certificate",
+        "Each certificate asks for what was approved.",
+        rules.approval_matches_certificate,
+        "Give the gate `expect` with the subject and the names of this certificate.",
+        {"types": types, "also": also, "subject": subject, "sans": sans},
     )
 
 
@@ -132,18 +234,18 @@ def approvals_are_complete(
     `servers` are addresses as the record's `server` has them, `definitions` ids or display names, `max_age` a duration
     such as `"30d"`, counted until now.
     """
-    seconds = None if max_age is None else duration_seconds(max_age)
     return _stack_policy(
         "approvals-are-complete",
         "Each recorded approval is Complete, and what this house allows.",
-        lambda graph: rules.approvals_are_complete(
-            graph,
-            servers=servers,
-            definitions=definitions,
-            workflow_types=workflow_types,
-            minimum_version=minimum_version,
-            max_age=seconds,
-        ),
+        rules.approvals_are_complete,
+        "Start a new request and pass its id to the gate.",
+        {
+            "servers": servers,
+            "definitions": definitions,
+            "workflow_types": workflow_types,
+            "minimum_version": minimum_version,
+            "max_age": max_age,
+        },
     )
 
 
@@ -155,7 +257,9 @@ def approvals_are_recorded() -> StackValidationPolicy:
         "approvals-are-recorded",
         "Approvals that a preview cannot judge.",
         rules.approvals_are_recorded,
+        "Nothing is to be done: the update waits for them.",
         level=EnforcementLevel.ADVISORY,
+        severity=Severity.LOW,
     )
 
 
@@ -167,7 +271,8 @@ def no_insecure_settings() -> StackValidationPolicy:
     return _stack_policy(
         "no-insecure-settings",
         "Approvals are asked of a server that is verified, and no gate is off.",
-        lambda graph: rules.no_insecure_settings(graph, environment=os.environ),
+        partial(rules.no_insecure_settings, environment=os.environ),
+        "Remove the setting.",
     )
 
 
@@ -188,7 +293,7 @@ def records_are_genuine() -> ResourceValidationPolicy:
         if args.resource_type == RECORD_TYPE:
             problem = problems.get(args.urn, "was not looked at: leave this policy at the level remediate")
             if problem is not None:
-                report(f"the record {problem}", args.urn)
+                report(f"the record {args.name!r} {problem}", args.urn)
 
     return ResourceValidationPolicy(
         name="records-are-genuine",
@@ -196,22 +301,59 @@ def records_are_genuine() -> ResourceValidationPolicy:
         validate=tell,
         remediate=look,
         enforcement_level=EnforcementLevel.REMEDIATE,
+        severity=Severity.CRITICAL,
+        remediation_steps="Make approvals by kf_provider.WorkflowApproval alone, and leave none out of a run.",
+        url=f"{_PAGE}#the-rules",
     )
 
 
 def _stack_policy(
     name: str,
     description: str,
-    rule: Callable[[Graph], Iterable[Finding]],
+    rule: Callable[..., Iterable[Finding]],
+    remediation: str,
+    given: Mapping[str, Any] | None = None,
     *,
     level: EnforcementLevel = EnforcementLevel.MANDATORY,
+    severity: Severity = Severity.HIGH,
 ) -> StackValidationPolicy:
+    own = _given(name, given or {})
+
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        for finding in rule(_graph(args.resources)):
+        try:
+            how = {**own, **checked(name, args.get_config())}
+        except ValueError as error:
+            report(f"its configuration {error}", None)
+            return
+        found = list(rule(_graph(args.resources), **how))
+        for finding in found:
             if finding.verdict != "unknown":
                 report(finding.message, finding.urn or None)
+        policy.unknown = [finding for finding in found if finding.verdict == "unknown"]
 
-    return StackValidationPolicy(name=name, description=description, validate=validate, enforcement_level=level)
+    policy = _StackRule(
+        name=name,
+        description=description,
+        validate=validate,
+        enforcement_level=level,
+        config_schema=_schema(name),
+        severity=severity,
+        remediation_steps=remediation,
+        url=f"{_PAGE}#the-rules",
+    )
+    return policy
+
+
+def _given(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return checked(name, given)
+    except ValueError as error:
+        raise ValueError(f"policy.{name.replace('-', '_')} {error}") from None
+
+
+def _schema(name: str) -> PolicyConfigSchema | None:
+    properties = PARAMETERS.get(name)
+    return PolicyConfigSchema({key: dict(kind) for key, kind in properties.items()}) if properties else None
 
 
 def _graph(resources: Iterable[PolicyResource]) -> Graph:

@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 from ..keyfactor.addresses import is_same_server
 from ..waiting.verdict import expiry
-from .certificates import CERTIFICATES, matcher
+from .certificates import CERTIFICATES, REQUESTS, matcher
 from .graph import GATE_TYPE, PROVIDER_TYPE, RECORD_TYPE, SECRET, UNKNOWN, Graph, Node
-from .names import approved, lacking, requested
+from .names import Names, approved, lacking, requested
 
 Verdict = Literal["violated", "unknown", "not_recorded"]
 By = Literal["expect", "parent"]
@@ -42,7 +43,7 @@ RULES: Final = (
     "approvals-are-recorded",
 )
 # Those that need an `expect` of the certificate's subject, or a gate for its parent.
-OPT_IN: Final = ("certificates-wait-for-approval",)
+OPT_IN: Final = ("certificates-wait-for-approval", "approval-matches-certificate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,56 @@ def one_approval_one_certificate(
             )
 
 
+def approval_matches_certificate(
+    graph: Graph,
+    *,
+    types: Sequence[str] = CERTIFICATES,
+    also: Sequence[str] = (),
+    subject: str = SUBJECT,
+    sans: str = SANS,
+) -> Iterator[Finding]:
+    """
+    Each certificate that waits for approvals asks for what one of them expects: its subject, and no other names.
+
+    `subject` and `sans` are the paths in `expect`. Certificates that wait for none are another rule's.
+    """
+    rule = "approval-matches-certificate"
+    certificates = graph.of_types(matcher((*types, *also)))
+    for urn, records in graph.approvals(certificates).items():
+        certificate = graph.nodes[urn]
+        asked = _asked(graph, certificate)
+        given = [approved(record.properties.get("expect"), subject=subject, sans=sans) for record in records]
+        missing = [lacking(asked, each, with_others=True) for each in given]
+        if not records or (asked.is_whole and None in missing):
+            continue
+        if not asked.is_whole or any(not each.is_whole for each in given):
+            text = "cannot be compared with its approval: a name is not known yet, or is encrypted"
+            yield _finding(rule, certificate, f"{_name(certificate)} {text}", "unknown")
+        elif not asked.subject:
+            yield _finding(rule, certificate, f"{_name(certificate)} {_NAMELESS}")
+        else:
+            what, path = ("subject", subject) if "names" not in missing else ("other names", sans)
+            yield _finding(
+                rule,
+                certificate,
+                f"{_name(certificate)} asks for {what} that its approval does not expect: start a request for this "
+                f"certificate, and give its gate `expect={{{path!r}: ...}}`",
+            )
+
+
+def _asked(graph: Graph, certificate: Node) -> Names:
+    """
+    What a certificate asks for; where its signing request is not known yet, what the one request behind it asks for.
+    """
+    asked = requested(certificate.properties)
+    if asked.is_whole or asked.subject:
+        return asked
+    is_request = matcher(REQUESTS)
+    needed = [graph.nodes[urn] for urn in certificate.dependencies if urn in graph.nodes]
+    found = [node for node in needed if is_request(node.type)]
+    return requested(found[0].properties) if len(found) == 1 else asked
+
+
 def approvals_are_complete(
     graph: Graph,
     *,
@@ -208,34 +259,50 @@ def approvals_are_complete(
     """
     created = _first_created(graph, certificates) if max_age is not None and graph.is_deployed else {}
     for record in graph.records:
-        if (status := record.properties.get("status")) is None and not graph.is_deployed:
+        if not graph.is_deployed and record.properties.get("status") in (None, UNKNOWN):
             continue  # approvals-are-recorded tells it
-        problems = [] if status == "Complete" or status is UNKNOWN else ["is not Complete in the state"]
-        definition = _mapping(record.properties.get("definition"))
-        names = (definition.get("id"), definition.get("display_name"))
-        version = definition.get("version")
-        if servers is not None and not any(is_same_server(record.properties.get("server"), one) for one in servers):
-            problems.append("was given on a server that is not allowed here")
-        if definitions is not None and not any(name in definitions for name in names):
-            problems.append("is of a workflow definition that is not allowed here")
-        if workflow_types is not None and definition.get("workflow_type") not in workflow_types:
-            problems.append("is of a type of workflow that is not allowed here")
-        if minimum_version is not None and not (isinstance(version, int | float) and version >= minimum_version):
-            problems.append(f"is of a version of its workflow definition before {minimum_version}")
-        if max_age is not None:
-            date, moment = record.properties.get("last_modified"), created.get(record.urn, now)
-            if expiry(date if isinstance(date, str) else None, max_age, now=moment):
-                problems.append(
-                    "was older than max_age when its certificate was created"
-                    if record.urn in created
-                    else "is older than max_age"
-                )
-        for problem in problems:
-            yield _finding(
-                "approvals-are-complete",
-                record,
-                f"{_name(record)} {problem}: start a new request and pass its id to this gate",
+        definition = record.properties.get("definition")
+        if not _is_unknown(definition):
+            definition = _mapping(definition)
+        server, date = record.properties.get("server"), record.properties.get("last_modified")
+        held: list[tuple[str, str, Sequence[object], Callable[[Any], bool]]] = [
+            (
+                "status",
+                "is not Complete in the state" if graph.is_deployed else "is not Complete",
+                [record.properties.get("status")],
+                lambda one: one == "Complete",
             )
+        ]
+        if servers is not None:
+            text = "was given on a server that is not allowed here"
+            held.append(("server", text, [server], lambda one: any(is_same_server(one, each) for each in servers)))
+        if definitions is not None:
+            names = [_within(definition, key) for key in ("id", "display_name")]
+            text = "is of a workflow definition that is not allowed here"
+            held.append(("definition", text, names, lambda name: name in definitions))
+        if workflow_types is not None:
+            text, types = "is of a type of workflow that is not allowed here", [_within(definition, "workflow_type")]
+            held.append(("type of workflow", text, types, lambda one: one in workflow_types))
+        if minimum_version is not None:
+            text, versions = (
+                f"is of a version of its workflow definition before {minimum_version}",
+                [_within(definition, "version")],
+            )
+            held.append(("version", text, versions, lambda one: _is_number(one) and one >= minimum_version))
+        if max_age is not None:
+            was_old = "was older than max_age when its certificate was created"
+            text = was_old if record.urn in created else "is older than max_age now"
+            is_young = partial(_is_young, max_age=max_age, now=created.get(record.urn, now))
+            held.append(("date", text, [date], is_young))
+        for what, text, values, is_allowed in held:
+            if any(is_allowed(value) for value in values if not _is_unknown(value)):
+                continue
+            if any(map(_is_unknown, values)):
+                why = f"has a {what} that is not known yet, or is encrypted: it cannot be judged here"
+                yield _finding("approvals-are-complete", record, f"{_name(record)} {why}", "unknown")
+            else:
+                advice = "start a new request and pass its id to this gate"
+                yield _finding("approvals-are-complete", record, f"{_name(record)} {text}: {advice}")
 
 
 def approvals_are_recorded(graph: Graph) -> Iterator[Finding]:
@@ -243,7 +310,7 @@ def approvals_are_recorded(graph: Graph) -> Iterator[Finding]:
     Tell which approvals a preview cannot know: the update waits for them.
     """
     for record in graph.records:
-        if record.properties.get("status") in (None, UNKNOWN) and not graph.is_deployed:
+        if not graph.is_deployed and record.properties.get("status") in (None, UNKNOWN):
             yield _finding(
                 "approvals-are-recorded",
                 record,
@@ -283,7 +350,7 @@ def no_insecure_settings(graph: Graph, *, environment: Mapping[str, str] | None 
             for key, is_insecure in _INSECURE:
                 setting = f"keyfactor:{key}"
                 value = node.properties.get(setting)
-                if value is UNKNOWN or value is SECRET:
+                if _is_unknown(value):
                     yield _insecure(node, f"{_name(node)} has {setting}, which cannot be read here", "unknown")
                 elif is_insecure(value):
                     text = f"has an insecure {setting}: remove it there, or from the stack's configuration"
@@ -323,6 +390,22 @@ def _type_in(urn: str) -> str:
     """
     parts = urn.split("::")
     return parts[2].rpartition("$")[2] if len(parts) > 3 else ""
+
+
+def _is_unknown(value: object) -> bool:
+    return value is UNKNOWN or value is SECRET
+
+
+def _is_young(date: object, *, max_age: float, now: datetime | None) -> bool:
+    return not expiry(date if isinstance(date, str) else None, max_age, now=now)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _within(definition: Any, key: str) -> object:
+    return definition if _is_unknown(definition) else definition.get(key)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

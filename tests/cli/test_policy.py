@@ -129,6 +129,25 @@ def test_bad_input(kf: Kf, arguments: list[str], said: str, code: int, word: str
     assert word in run.err
 
 
+def test_parameters(kf: Kf, file: str) -> None:
+    """
+    What is configured of a rule is honoured, a rule that is not recommended is run when it is configured, and what a
+    rule cannot mean is one line.
+    """
+    codes = []
+    for policies in (
+        {"certificates-need-approval": {"types": ["house:*"]}},
+        {"certificates-need-approval": "advisory", "certificates-wait-for-approval": {"by": "parent"}},
+        {"approvals-are-complete": {"servers": "one"}},
+    ):
+        (kf.folder / "policy.json").write_text(json.dumps({"version": 2, "policies": policies}))
+        run = kf("policy", "check", "--state", file, "--config", "policy.json")
+        codes.append(run.code)
+
+    assert [0, 20, 65] == codes
+    assert "approvals-are-complete takes a list for servers, not a single text" in run.err
+
+
 def test_config_of_another_version(kf: Kf, file: str) -> None:
     """
     A configuration that is not of version 2 is refused: its exceptions would not be seen.

@@ -7,6 +7,7 @@ The certificates are those of `pulumi-tls`; a plugin that echoes its inputs stan
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -133,7 +134,8 @@ def own_pack(folder: Path, *policies: str) -> tuple[str, str]:
 def refused(run: Run, policy: str, *words: str) -> None:
     assert run.code != 0, run
     assert "Traceback" not in run.text, run
-    for text in (f"[mandatory]  {policy}  ", *words):
+    assert re.search(rf"\[mandatory\] \[severity: (high|critical)\]  {policy}  ", run.text), run
+    for text in words:
         assert text in run.text, f"{text!r} in:\n{run}"
 
 

@@ -150,7 +150,7 @@ def test_forged(new_stack: NewStack, server: Sandbox, pack: str) -> None:
     run = stack.up("--policy-pack", pack)
 
     assert 0 != run.code, run
-    assert "the record is no record of kf_provider" in run.text, run
+    assert "the record 'web' is no record of kf_provider" in run.text, run
     assert stack.resource("certificate") is None
     assert stack.resource("web") is None
 

@@ -51,7 +51,7 @@ LAYERS = [
     {"provider"},
     {"ending", "functions", "instance", "approval"},
     {"gate"},
-    {"policy.certificates"},
+    {"policy.certificates", "policy.parameters"},
     {"policy.graph"},
     {"policy.names"},
     {"policy.rules"},

@@ -23,6 +23,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from kf_provider import policy
 from kf_provider.policy.graph import PROVIDER_TYPE, RECORD_TYPE
+from kf_provider.policy.parameters import PARAMETERS
 from tests.unit.policy.stacks import CERTIFICATE
 
 
@@ -131,7 +132,7 @@ def test_genuine(properties: dict[str, Any], word: str | None) -> None:
 
     assert EnforcementLevel.REMEDIATE == rule.enforcement_level
     assert bool(word) == bool(messages)
-    assert word is None or word in messages[0]
+    assert word is None or (word in messages[0] and "'name'" in messages[0])
 
 
 def test_genuine_at_another_level() -> None:
@@ -143,6 +144,71 @@ def test_genuine_at_another_level() -> None:
     (message,) = told(policy.records_are_genuine(), args)
 
     assert "remediate" in message
+
+
+def test_unknown() -> None:
+    """
+    What cannot be judged is refused by nobody, and told by the twin, until it is known.
+    """
+    complete = policy.approvals_are_complete(definitions=["d"])
+    twin = policy.verdicts_are_known([complete])
+    hidden = resource("record", RECORD_TYPE, {"status": "Complete", "definition": {"id": UNKNOWN_STRING_VALUE}})
+    shown = resource("record", RECORD_TYPE, {"status": "Complete", "definition": {"id": "d"}})
+
+    assert not violations(complete, hidden)
+    assert ["record"] == violations(twin, hidden)
+    assert not violations(complete, shown)
+    assert not violations(twin, shown)
+    assert EnforcementLevel.ADVISORY == twin.enforcement_level
+
+
+def test_configuration() -> None:
+    """
+    A policy configuration sets what the arguments set; what it cannot mean is a violation, in one line.
+    """
+    record = resource("record", RECORD_TYPE, {"status": "Complete", "definition": {"id": "d"}})
+    found: list[str] = []
+
+    def report(message: str, _urn: str | None = None) -> None:
+        found.append(message)
+
+    for definitions in (["d"], ["other"], "d"):
+        args = StackValidationArgs([record], {"definitions": definitions}, {})
+        policy.approvals_are_complete(definitions=["x"]).validate(args, report)
+
+    assert 2 == len(found)
+    assert "definition that is not allowed here" in found[0]
+    assert "takes a list for definitions" in found[1]
+
+
+def test_before() -> None:
+    """
+    The pack remembers the record that it has seen, if its provider is genuine.
+    """
+    expect = {"current_state_data.Subject": "CN=www.example.com"}
+    for provider, refused in ((policy.rules.GENUINE, 0), ("another", 1)):
+        rule = policy.certificates_wait_for_approval()
+        seen = unknown_checking_proxy({"__provider": provider, "expect": expect})
+        args = ResourceValidationArgs(RECORD_TYPE, seen, "record", "record", options(), None)
+        rule.remediate(args)
+        assert not told(rule, args)
+        asked = unknown_checking_proxy({"subject": {"commonName": "www.example.com"}, "dnsNames": ["x"]})
+
+        messages = told(rule, ResourceValidationArgs(CERTIFICATE, asked, "certificate", "c", options(), None))
+
+        assert refused == len(messages)
+
+
+def test_what_a_policy_says_of_itself() -> None:
+    """
+    Each policy has a severity, what to do and a page, and its parameters are its schema.
+    """
+    policies = [*policy.recommended(), policy.certificates_wait_for_approval(), policy.approval_matches_certificate()]
+
+    assert all(each.severity and each.url for each in policies)
+    assert all(each.remediation_steps for each in policies if each.name != "verdicts-are-known")
+    schemas = {each.name: sorted(each.config_schema.properties) for each in policies if each.config_schema}
+    assert schemas == {rule: sorted(kinds) for rule, kinds in PARAMETERS.items()}
 
 
 def test_recommended() -> None:
@@ -157,4 +223,5 @@ def test_recommended() -> None:
         "approvals-are-recorded",
         "one-approval-one-certificate",
         "no-insecure-settings",
+        "verdicts-are-known",
     ] == [each.name for each in policy.recommended()]

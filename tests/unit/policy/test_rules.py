@@ -104,6 +104,62 @@ def test_waits_by_parent(nodes: list[Node], refused: int) -> None:
     assert all("parent=approval" in finding.message for finding in findings)
 
 
+SANS = "current_state_data.SANs.dns"
+
+
+@pytest.mark.parametrize(
+    ("expect", "properties", "verdicts"),
+    [
+        ({SUBJECT: "CN=a.b", SANS: ["c.b"]}, {"commonName": "a.b", "dnsNames": ["a.b", "c.b"]}, []),
+        ({SUBJECT: "CN=a.b"}, {"commonName": "a.b"}, []),
+        ({SUBJECT: "CN=a.b"}, {"commonName": "a.b", "dnsNames": ["c.b"]}, ["violated"]),
+        ({SUBJECT: "CN=a.b"}, {"commonName": "a.b", "ipAddresses": ["10.0.0.1"]}, ["violated"]),
+        ({SUBJECT: "CN=z.b"}, {"commonName": "a.b"}, ["violated"]),
+        ({}, {"commonName": "a.b"}, ["violated"]),
+        ({SUBJECT: "CN=a.b"}, {}, ["violated"]),
+        ({SUBJECT: "CN=a.b"}, {"commonName": UNKNOWN}, ["unknown"]),
+        ({SUBJECT: UNKNOWN}, {"commonName": "a.b"}, ["unknown"]),
+    ],
+)
+def test_matches(expect: dict[str, Any], properties: dict[str, Any], verdicts: list[str]) -> None:
+    """
+    A certificate asks for the subject that its approval expects, and for no other name.
+    """
+    needed = certificate(properties=properties, dependencies=("r",))
+    graph = stack(record("r", expect=expect), needed, certificate("bare"))
+
+    findings = list(rules.approval_matches_certificate(graph))
+
+    assert verdicts == [finding.verdict for finding in findings]
+    assert not any("a.b" in finding.message or "c.b" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(("name", "refused"), [("a.b", 0), ("z.b", 1)])
+def test_matches_by_the_request(name: str, refused: int) -> None:
+    """
+    While a signing request is not known, the resource that makes it tells what it asks for.
+    """
+    signed = certificate(properties={"certRequestPem": UNKNOWN}, dependencies=("r", "request"))
+    request = Node("request", "tls:index/certRequest:CertRequest", properties={"subject": {"commonName": name}})
+    graph = stack(record("r", expect={SUBJECT: "CN=a.b"}), request, signed)
+
+    assert refused == len(list(rules.approval_matches_certificate(graph)))
+
+
+@pytest.mark.parametrize("hidden", [UNKNOWN, SECRET])
+@pytest.mark.parametrize("key", ["server", "definition", "last_modified"])
+def test_not_known(key: str, hidden: object) -> None:
+    """
+    What cannot be read is neither allowed nor refused.
+    """
+    graph = stack(record("r", **{**COMPLETE, key: hidden}), is_deployed=True)
+    how: dict[str, Any] = {"servers": [COMPLETE["server"]], "definitions": ["d"], "minimum_version": 1, "max_age": 1e9}
+
+    verdicts = {finding.verdict for finding in rules.approvals_are_complete(graph, now=NOW, **how)}
+
+    assert {"unknown"} == verdicts
+
+
 def shared(waiting: dict[str, list[str]]) -> list[str]:
     """
     The certificates without an approval of their own, where each waits for some.
@@ -271,6 +327,7 @@ def test_never_raise(properties: dict[str, Any], is_deployed: bool) -> None:
     for rule in (
         rules.certificates_need_approval,
         rules.certificates_wait_for_approval,
+        rules.approval_matches_certificate,
         rules.one_approval_one_certificate,
         rules.approvals_are_recorded,
         rules.records_are_genuine,

@@ -1,0 +1,72 @@
+"""
+What can be set of each rule: by the arguments of its policy, and in Pulumi's policy configuration, by the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ..durations import duration_seconds
+
+# The kinds of values, as JSON schema has them.
+_TEXTS: Final = {"type": "array", "items": {"type": "string"}}
+_TEXT: Final = {"type": "string"}
+_NUMBER: Final = {"type": "number"}
+_DURATION: Final = {"type": ["string", "number"]}
+_FLAG: Final = {"type": "boolean"}
+
+_CERTIFICATES: Final[Mapping[str, Any]] = {"types": _TEXTS, "also": _TEXTS}
+
+PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "certificates-need-approval": {**_CERTIFICATES, "through_certificates": _FLAG},
+    "certificates-wait-for-approval": {
+        **_CERTIFICATES,
+        "by": {"type": "string", "enum": ["expect", "parent"]},
+        "subject": _TEXT,
+    },
+    "one-approval-one-certificate": _CERTIFICATES,
+    "approval-matches-certificate": {**_CERTIFICATES, "subject": _TEXT, "sans": _TEXT},
+    "approvals-are-complete": {
+        "servers": _TEXTS,
+        "definitions": _TEXTS,
+        "workflow_types": _TEXTS,
+        "minimum_version": _NUMBER,
+        "max_age": _DURATION,
+    },
+}
+
+
+def checked(rule: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The parameters of a rule as it takes them, without those that are None.
+
+    Raises ValueError, in one line, for what is none of the rule's or has another kind.
+    """
+    kinds = PARAMETERS.get(rule, {})
+    return {name: _checked(name, value, kinds) for name, value in given.items() if value is not None}
+
+
+def _checked(name: str, value: Any, kinds: Mapping[str, Any]) -> Any:
+    kind = kinds.get(name)
+    if kind is None:
+        raise ValueError(f"has no parameter {name!r}: there is {', '.join(kinds) or 'none'}")
+    if kind is _TEXTS:
+        if isinstance(value, str):
+            raise ValueError(f"takes a list for {name}, not a single text: write [...] around it")
+        if not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+            raise ValueError(f"takes a list of texts for {name}")
+    elif kind is _DURATION:
+        try:
+            return duration_seconds(value)
+        except ValueError as error:
+            raise ValueError(f"takes a duration for {name}: {error}") from None
+    elif kind is _NUMBER:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"takes a number for {name}")
+    elif kind is _FLAG:
+        if not isinstance(value, bool):
+            raise ValueError(f"takes true or false for {name}")
+    elif not isinstance(value, str) or value not in kind.get("enum", [value]):
+        raise ValueError(f"takes {' or '.join(kind.get('enum', ['a text']))} for {name}")
+    return value
