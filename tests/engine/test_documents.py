@@ -106,7 +106,19 @@ def test_readme_is_short() -> None:
     """
     The README is the first screen and the map: at most 900 words.
     """
-    assert 900 >= len((ROOT / "README.md").read_text().split())
+    text = (ROOT / "README.md").read_text()
+    first_screen = "\n".join(text.splitlines()[:24])
+
+    assert 900 >= len(text.split())
+    assert [] == [found for found in ("make demo", "make test", "](docs/gate.svg)") if found not in first_screen]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "kf_provider" / "sandbox" / "README.md"], ids=lambda page: page.name)
+def test_curl_of_any_age(page: Path) -> None:
+    """
+    No page uses an option of curl that came after 2019.
+    """
+    assert not re.search(r"curl.*(--json|--fail-with-body|--retry-all-errors|--url-query)", page.read_text())
 
 
 def test_readme_commands(new_stack: NewStack) -> None:

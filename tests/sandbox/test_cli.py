@@ -11,9 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+
+from kf_provider.cli import sandbox as command
+from kf_provider.sandbox import Sandbox
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -190,3 +194,21 @@ def test_connection_file(tmp_path: Path) -> None:
     assert line == written
     assert 0o600 == file.stat().st_mode & 0o777
     assert (1, 1, "") == (elsewhere.returncode, elsewhere.stderr.count("\n"), elsewhere.stdout)
+
+
+@pytest.mark.parametrize(
+    ("system", "export", "curl"),
+    [("nt", "$env:KEYFACTOR_HOSTNAME='", "curl.exe -s "), ("posix", "export KEYFACTOR_HOSTNAME='", "curl -s ")],
+)
+def test_hints_are_for_the_shell(
+    server: Sandbox, monkeypatch: pytest.MonkeyPatch, system: str, export: str, curl: str
+) -> None:
+    """
+    What the sandbox prints for people can be pasted: into PowerShell on Windows, into a POSIX shell elsewhere.
+    """
+    monkeypatch.setattr(command, "os", SimpleNamespace(name=system))
+
+    lines = [line.strip() for line in command._instructions(server).splitlines()]
+
+    assert 1 == sum(line.startswith(export) for line in lines)
+    assert 3 == sum(line.startswith(curl) for line in lines)

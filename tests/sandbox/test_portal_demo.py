@@ -3,6 +3,7 @@ What `make demo HOLD=1` leaves to a person.
 """
 
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -69,6 +70,46 @@ def test_click_opens_the_gate(tmp_path: Path) -> None:
     printed = "".join(lines)
     assert demo.returncode == 0, printed
     assert "The gate opened" in printed
+
+
+def test_demo_stays_up_until_enter(tmp_path: Path) -> None:
+    """
+    On a terminal, everything is still there after the approval, until Enter is pressed.
+    """
+    environment = os.environ | {"PATH": f"{find_cli()}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    keyboard, stdin = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "tools/demo.py"), "--hold"],
+        env=environment,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as demo:
+        lines: list[str] = []
+        assert demo.stdout is not None
+        reader = threading.Thread(target=lines.extend, args=(demo.stdout,), daemon=True)
+        reader.start()
+        try:
+            address = re.compile(r"in a browser: +(http://\S+)/#(\S+)")
+            url, instance_id = wait_for(lambda: address.search("".join(lines)), lines).groups()
+            wait_for(lambda: looks(url, instance_id) > 1, lines)
+            httpx.post(f"{url}/sandbox/instances/{instance_id}/approve", trust_env=False)
+            wait_for(lambda: "Everything is still there" in "".join(lines), lines)
+            time.sleep(2)
+            assert looks(url, instance_id) > 1  # the sandbox answers
+            assert "A second update" not in "".join(lines)
+
+            os.write(keyboard, b"\n")
+
+            demo.wait(PATIENCE_SECONDS)
+        finally:
+            demo.terminate()
+            reader.join(PATIENCE_SECONDS)
+            os.close(keyboard)
+            os.close(stdin)
+
+    assert demo.returncode == 0, "".join(lines)
 
 
 def looks(url: str, instance_id: str) -> int:

@@ -4,6 +4,7 @@ The command `kf` before one of its commands runs.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -65,6 +66,15 @@ def test_unknown_command() -> None:
     result = CliRunner().invoke(main, ["sandbx"])
 
     assert (2, True) == (result.exit_code, "No such command 'sandbx'" in result.output)
+
+
+def test_no_command() -> None:
+    """
+    `kf` alone shows what there is: each command with what it does.
+    """
+    result = CliRunner().invoke(main, [])
+
+    assert [] == [command for command in COMMANDS if not re.search(rf"^  {command} +[A-Z]", result.output, re.M)]
 
 
 def test_the_script_without_click() -> None:
