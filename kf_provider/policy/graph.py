@@ -61,6 +61,7 @@ class Node:
     properties: Mapping[str, Any] = field(default_factory=dict)
     ignore_changes: tuple[str, ...] = ()
     is_component: bool = False
+    is_read: bool = False  # by an id, and not made
     created: datetime | None = None
     source: str | None = None  # where the program registers it: `__main__.py:13`
 
@@ -269,6 +270,7 @@ def _node(state: Mapping[str, Any], properties: object) -> Node | None:
         properties=read(token, properties, _member_of) if isinstance(properties, Mapping) else {},
         ignore_changes=tuple(_texts(state.get("ignoreChanges"))),
         is_component=state.get("custom") is not True,
+        is_read=state.get("external") is True,
         created=moment(created) if isinstance(created := state.get("created"), str) else None,
         source=_source(state),
     )

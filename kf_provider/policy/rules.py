@@ -94,7 +94,7 @@ def certificates_wait_for_approval(
     ledger = Ledger()
     is_certificate = matcher((*types, *also))
     for node in graph.nodes.values():
-        ledger.note(node, is_genuine=forgery(node.properties) is None)
+        ledger.note(node, is_genuine=not node.is_read and forgery(node.properties) is None)
         if is_certificate(node.type) and (finding := ledger.judge(node, by=by, subject=subject)) is not None:
             yield finding
 
@@ -324,7 +324,10 @@ def records_are_genuine(graph: Graph) -> Iterator[Finding]:
     Each record is of this package's provider. A policy for a whole stack cannot see that, a state and a preview can.
     """
     for record in graph.records:
-        if (problem := forgery(record.properties)) is not None:
+        problem = forgery(record.properties)
+        if record.is_read:
+            problem = "was read by an id, so no server was asked for it: only a WorkflowApproval may make one"
+        if problem is not None:
             yield _finding("records-are-genuine", record, f"{_name(record)} {problem}")
 
 

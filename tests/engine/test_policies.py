@@ -6,6 +6,7 @@ The certificates are those of `pulumi-tls`; a plugin that echoes its inputs stan
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from kf_provider.policy import Graph, rules
 from kf_provider.sandbox import Sandbox
 
 from .stack import ROOT, NewStack, Run, Stack
@@ -80,6 +82,30 @@ CHILDREN = """
 OF_A_LIKENESS = """
         gate = pulumi.ComponentResource("keyfactor:index:WorkflowApproval", "approved")
         certificate("web", parent=gate)
+"""
+
+PROTECTED = """
+        approval = kf.WorkflowApproval("approved", "{instance_id}")
+        certificate("web", depends_on=[approval], protect=True)
+"""
+
+# The same certificate, moved into a component and known by its old name.
+MOVED = """
+        house = pulumi.ComponentResource("test:index:House", "house", None, pulumi.ResourceOptions({how}))
+        old = pulumi.Alias(name="web", parent=pulumi.ROOT_STACK_RESOURCE)
+        certificate("moved", parent=house, aliases=[old], protect=True)
+"""
+
+READ = """
+        from kf_provider.approval import ApprovalRecordProvider
+        from pulumi import dynamic
+
+        class ApprovalRecord(dynamic.Resource, module="keyfactor", name="ApprovalRecord"):
+            pass
+
+        how = pulumi.ResourceOptions(id="mine")
+        record = ApprovalRecord(ApprovalRecordProvider(), "read", {{"status": "Complete"}}, how)
+        certificate("web", depends_on=[record])
 """
 
 FORGED = """
@@ -244,6 +270,41 @@ def test_before_creation_by_parent(stack: Stack, approved: str, tmp_path: Path) 
         assert run.code == 0, run
     assert stack.resource("web") is not None
     assert stack.resource("deep") is not None
+
+
+def test_moved(stack: Stack, approved: str) -> None:
+    """
+    A protected certificate that moves into a component, by an alias, is judged where it is now.
+    """
+    write(stack, PROTECTED, approved)
+    first = stack.up(*PACK)
+    assert first.code == 0, first
+
+    gate = 'approval = kf.WorkflowApproval("approved", "{instance_id}")\n'
+    bare = " " * 8 + gate + MOVED.replace("{how}", "")
+    write(stack, bare, approved)
+    refused(stack.preview(*PACK), "certificates-need-approval", "'moved' waits for no approval")
+
+    write(stack, " " * 8 + gate + MOVED.replace("{how}", "depends_on=[approval]"), approved)
+    runs = [stack.preview(*PACK), stack.up(*PACK)]
+    for run in runs:
+        assert run.code == 0, run
+    assert stack.resource("moved") is not None
+    assert stack.resource("web") is None
+
+
+def test_record_that_is_read(stack: Stack) -> None:
+    """
+    A record of the genuine provider that is read by an id, and not made, opens nothing: no server was asked for it.
+    """
+    write(stack, READ)
+
+    refused(stack.preview(*PACK), "certificates-need-approval", "'web' waits for no approval")
+
+    assert stack.up().code == 0  # without the pack
+    graph = Graph.from_state(json.loads(stack.run("stack", "export").text))
+    (finding,) = rules.records_are_genuine(graph)
+    assert "was read by an id" in finding.message
 
 
 def test_plan(stack: Stack, approved: str) -> None:

@@ -4,6 +4,7 @@ The rules as plain functions of a graph.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,6 +64,7 @@ def asks(**how: Any) -> Node:
         ([genuine(), asks()], ["violated"]),
         ([asks(), genuine(expect={SUBJECT: "CN=www.example.com,O=Example"})], ["violated"]),  # too late
         ([record("r", expect={SUBJECT: "CN=www.example.com,O=Example"}), asks()], ["violated"]),  # forged
+        ([replace(genuine(expect={SUBJECT: "CN=www.example.com,O=Example"}), is_read=True), asks()], ["violated"]),
         ([genuine(expect={SUBJECT: UNKNOWN}), asks()], ["unknown"]),
         ([genuine(expect=SECRET), asks()], ["unknown"]),
         ([genuine(expect={SUBJECT: "CN=x"}), certificate(properties={"certRequestPem": UNKNOWN})], ["unknown"]),
