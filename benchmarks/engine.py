@@ -22,6 +22,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kf_provider.policy import Graph, Node, rules
+from kf_provider.policy.graph import RECORD_TYPE
 from kf_provider.sandbox import Sandbox
 from tests.engine.stack import PROJECT, Stack, cli_environment
 
@@ -34,6 +36,8 @@ MANY_GATES = 1000
 READS = 1000
 IDS = 10
 WALL_TARGET = 1.1
+POLICED = 500
+JUDGED = 50_000
 LONGEST_RUN = 1200.0
 
 # Two resources that have nothing to do with the gates: one declared before them, one after.
@@ -67,6 +71,18 @@ for number, instance_id in enumerate(ids):
 WITH_FUNCTIONS = f"""
 statuses = [kf.get_workflow_instance_output(instance_id).status for instance_id in ids * {READS // IDS}]
 pulumi.export("pending", pulumi.Output.all(*statuses).apply(lambda known: known.count("Suspended")))
+"""
+
+PACK = """
+from pulumi_policy import PolicyPack, StackValidationPolicy
+from kf_provider import policy
+
+PolicyPack("{name}", policies={policies})
+"""
+EMPTY = '[StackValidationPolicy("empty", "Nothing.", lambda args, report: None)]'
+WITH_RESOURCES = f"""
+for number in range({POLICED}):
+    pulumi.Stash(f"resource{{number}}", input="x")
 """
 
 
@@ -106,7 +122,13 @@ class Bench:
         )
 
     def up(
-        self, body: str, *, instances: int, approved: bool = False, pending_seconds: float | None = None
+        self,
+        body: str,
+        *,
+        instances: int,
+        approved: bool = False,
+        pending_seconds: float | None = None,
+        flags: Sequence[str] = (),
     ) -> Measured:
         """
         Run a program once; its instances are approved before, each some time after its first poll, or never.
@@ -124,7 +146,7 @@ class Bench:
         stack.write(PROGRAM.format(body=body))
         (folder / "ids.json").write_text(json.dumps(ids))
         began = time.time()
-        process = stack.start("up", "--yes", "--skip-preview", "--suppress-progress")
+        process = stack.start("up", "--yes", "--skip-preview", "--suppress-progress", *flags)
         if pending_seconds is not None:
             self._approve_after_first_poll(set(ids), pending_seconds, stack, process)
         run = stack.end(process, within=LONGEST_RUN)
@@ -142,6 +164,19 @@ class Bench:
         )
         shutil.rmtree(folder.parent)
         return measured
+
+    def pack(self, name: str, policies: str) -> tuple[str, str]:
+        """
+        A policy pack, as the flags of the CLI.
+        """
+        folder = self._folder / name
+        folder.mkdir()
+        (folder / "PulumiPolicy.yaml").write_text("runtime: python\n")
+        (folder / "__main__.py").write_text(PACK.format(name=name, policies=policies))
+        run = f"#!/bin/sh\ncd '{folder}' && exec '{sys.executable}' -u -m pulumi.policy \"$1\" .\n"
+        (folder / "run").write_text(run)
+        (folder / "run").chmod(0o755)
+        return "--policy-pack", str(folder / "run")
 
     def _approve_after_first_poll(
         self, pending: set[str], seconds: float, stack: Stack, process: subprocess.Popen[str]
@@ -239,6 +274,36 @@ def measure_reads(bench: Bench) -> dict[str, dict[str, object]]:
     return {"reads": _large(READS, reads), f"functions for {IDS} ids": _large(READS, functions)}
 
 
+def measure_policies(bench: Bench) -> dict[str, object]:
+    """
+    500 resources under the recommended policies beside an empty pack, and the rules alone on 50,000 resources.
+    """
+    flags = {"empty": bench.pack("empty", EMPTY), "recommended": bench.pack("recommended", "policy.recommended()")}
+    runs: dict[str, list[float]] = {name: [] for name in flags}
+    for _ in range(ROUNDS):
+        for name, flag in flags.items():
+            runs[name].append(bench.up(WITH_RESOURCES, instances=0, flags=flag).seconds)
+    return {
+        "resources": POLICED,
+        "seconds": {name: _median(taken) for name, taken in runs.items()},
+        "to_empty": ratio(runs["recommended"], runs["empty"]),
+        "rules_resources": JUDGED,
+        "rules_seconds": _rules_seconds(),
+    }
+
+
+def _rules_seconds() -> float:
+    certificate = "tls:index/selfSignedCert:SelfSignedCert"
+    others = JUDGED * 9 // 10
+    nodes = [Node(str(one), "x:index:X", parent="house", dependencies=(str(one + 1),)) for one in range(others)]
+    nodes += [Node(str(others), RECORD_TYPE, properties={"instance_id": "i"}), Node("house", "x:index:House")]
+    nodes += [Node(f"c{one}", certificate, dependencies=(str(one),)) for one in range(JUDGED - others - 2)]
+    began = time.perf_counter()
+    found = list(rules.certificates_need_approval(Graph(nodes, is_deployed=True)))
+    assert not found
+    return round(time.perf_counter() - began, 2)
+
+
 def _large(count: int, run: Measured) -> dict[str, object]:
     return {
         "count": count,
@@ -270,7 +335,9 @@ def measure(report: Callable[[str], None]) -> dict[str, object]:
         report(_gates_tables(gates))
         large = {**measure_reads(bench), **measure_many(bench)}
         report(_large_table(large))
-    return {"gates": gates, "large": large}
+        policies = measure_policies(bench)
+        report(_policies_table(policies))
+    return {"gates": gates, "large": large, "policies": policies}
 
 
 def _gates_tables(figures: dict[str, Any]) -> str:
@@ -288,6 +355,15 @@ def _gates_tables(figures: dict[str, Any]) -> str:
         " resource without a gate is created, declared before and after the gates)"
     )
     return f"{title}\n\n{table(heads, rows)}\n\n{table(['of 300 pending gates', 'ratio'], ratios)}"
+
+
+def _policies_table(figures: dict[str, Any]) -> str:
+    rows = [[f"{figures['resources']} resources, {name} pack, s", taken] for name, taken in figures["seconds"].items()]
+    rows.append(["recommended to empty", figures["to_empty"]])
+    rows.append(
+        [f"certificates-need-approval on {figures['rules_resources']:,} resources, s", figures["rules_seconds"]]
+    )
+    return f"Policy packs, medians of {ROUNDS} runs\n\n" + table(["", "figure"], rows)
 
 
 def _large_table(figures: dict[str, Any]) -> str:
