@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
 
 from kf_provider.errors import ForbiddenError, StatusError, UnavailableError
-from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
+from kf_provider.keyfactor.models import Instance, InstanceSummary, WorkflowDefinition, moment
 from kf_provider.keyfactor.search import Filters
 from kf_provider.keyfactor.settings import Settings
 from kf_provider.waiting.poller import Server
@@ -137,17 +137,39 @@ def wait(server: ScriptedServer, **options: Any) -> Verdict:
 
 
 class Fleet(ScriptedServer):
-    """A server with many instances, of which some are approved at some time, and a list that is as good as `mode`."""
+    """
+    A server with many instances, of which some are approved at some time.
 
-    def __init__(self, count: int, mode: str = "honest") -> None:
+    A list by ids is as good as `mode`, a list of what was modified after a moment as `changes`.
+    """
+
+    def __init__(self, count: int, mode: str = "honest", *, changes: str = "honest") -> None:
         super().__init__(lambda _: instance("Suspended"))
+        self.changes = changes
+        self.asked_for_changes: list[float] = []
+        self._first_changes: list[InstanceSummary] | None = None
         self.ids = [f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94" for n in range(1, count + 1)]
         self.approved_at: dict[str, float] = {}
+        self.changed_at: dict[str, float] = {}  # the first of two signals
         self.mode = mode
 
-    def now_of(self, instance_id: str) -> Instance:
-        is_approved = asyncio.get_running_loop().time() >= self.approved_at.get(instance_id, 1e9)
-        return instance("Complete" if is_approved else "Suspended", minute=int(is_approved), Id=instance_id)
+    def now_of(self, instance_id: str, *, is_early: bool = False) -> Instance:
+        approved_at = self.approved_at.get(instance_id, 1e9)
+        is_approved = asyncio.get_running_loop().time() >= approved_at and not is_early
+        # Started one after the other, five in a second, before all waits.
+        started = (int(instance_id[:8], 16) - len(self.ids)) / 5 - 1
+        changed_at = self.changed_at.get(instance_id, 1e9)
+        changed = changed_at if asyncio.get_running_loop().time() >= changed_at else started
+        seconds = approved_at if is_approved else changed
+        modified: datetime | None = START + timedelta(seconds=seconds)
+        if self.changes == "whole seconds" and modified is not None:
+            modified = modified.replace(microsecond=0)
+        if self.changes == "null":
+            modified = None
+        if self.changes == "ahead" and instance_id == self.ids[0]:
+            modified = START + timedelta(days=1)
+        date = None if modified is None else modified.isoformat()
+        return instance("Complete" if is_approved else "Suspended", LastModified=date, Id=instance_id)
 
     def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None, retries: int = 2) -> Instance:
         self.asked.append((self.clock(), instance_id))
@@ -162,6 +184,9 @@ class Fleet(ScriptedServer):
         **filters: Unpack[Filters],
     ) -> list[InstanceSummary]:
         self.listed.append((self.clock(), filters))
+        if query := filters.get("query"):
+            self.asked_for_changes.append(self.clock())
+            return self._changed(query)[:limit]
         wanted = list(filters.get("ids") or ())
         if self.mode == "refuses" or (self.mode == "short" and len(wanted) > 20):
             raise StatusError("400", status_code=400)
@@ -172,11 +197,32 @@ class Fleet(ScriptedServer):
         if self.mode == "empty":
             return []
         if self.mode == "cached":  # by a proxy, from before any approval
-            return [instance("Suspended", Id=instance_id) for instance_id in wanted]
+            return [self.now_of(instance_id, is_early=True) for instance_id in wanted]
         if self.mode == "ignores":
             wanted = [f"{n:08x}-ffff-4b7e-8a60-3f5e2d7c1b94" for n in range(1000)]
-        rows: list[InstanceSummary] = [self.now_of(instance_id) for instance_id in wanted]
-        return rows[:limit]
+        return self._rows(wanted)[:limit]
+
+    def _rows(self, ids: Sequence[str]) -> list[InstanceSummary]:
+        rows: list[InstanceSummary] = [self.now_of(instance_id) for instance_id in ids]
+        for row in rows:
+            row._answered_at = START + timedelta(seconds=int(self.clock()))  # as Date has it
+        return rows
+
+    def _changed(self, query: str) -> list[InstanceSummary]:
+        if self.changes == "refused":
+            raise StatusError("400", status_code=400)
+        if self.changes == "broken":
+            raise unavailable()
+        if self.changes == "cached" and self._first_changes is not None:
+            return self._first_changes
+        # In UTC as it is written, in a zone to the east that is another's, or in one to the west.
+        hours = {"east": 2, "west": -2}.get(self.changes, 0)
+        after = datetime.fromisoformat(query.split('"')[1]) + timedelta(hours=hours)
+        rows = self._rows(self.ids)
+        if self.changes != "ignored":
+            rows = [row for row in rows if (when := moment(row.last_modified)) is not None and when > after]
+        self._first_changes = self._first_changes or rows
+        return rows
 
     def wait_for_all(
         self,

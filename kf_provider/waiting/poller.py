@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Final, Protocol, Unpack
+from typing import Final, Protocol, TypeAlias, Unpack
 
 from ..errors import ForbiddenError, KeyfactorError, RequestError, UnauthorizedError
-from ..keyfactor.models import Instance, InstanceSummary, Status, WorkflowDefinition
+from ..keyfactor.client import PAGE_SIZE
+from ..keyfactor.models import Instance, InstanceSummary, WorkflowDefinition
 from ..keyfactor.search import Filters
 from ..keyfactor.settings import Settings
+from .changes import Changes
 from .login import Login
 from .threads import REQUESTS_IN_FLIGHT, RequestThreads
+from .verdict import Conditions, judge
 
 GATHER_SECONDS: Final = 0.05
 BATCH_SIZE: Final = 50  # how many ids one list request names
@@ -58,8 +61,9 @@ class Poller:
     """
     Asks one server for the instances of many waits; polling is not retrying, so each request is sent once.
 
-    Polls that fall together share list requests, of at most 50 ids; what the list does not tell is read by a GET. A
-    server that refuses such a list, ignores the query, or hides it from this user gets one GET for each id from then
+    Polls that fall together share list requests, of at most 50 ids; what the list does not tell is read by a GET. More
+    of them than one such list names share one list of what has changed, where the server has that (changes.py). A
+    server that refuses a list by ids, ignores the query, or hides it from this user gets one GET for each id from then
     on.
     """
 
@@ -72,6 +76,8 @@ class Poller:
         self._reads = asyncio.Semaphore(REQUESTS_IN_FLIGHT - 1)  # a list need not queue behind hundreds of GETs
         self._batch_size = BATCH_SIZE  # 1: each poll is a GET
         self._list_failures = 0
+        self._has_listed = False
+        self._changes = Changes()
         self._gathered: dict[str, _Poll] = {}
         self._batches: set[asyncio.Task[None]] = set()
         self._definitions: dict[tuple[str, int | None], asyncio.Task[WorkflowDefinition]] = {}
@@ -81,7 +87,7 @@ class Poller:
         instance_id: str,
         *,
         latest: InstanceSummary | None,
-        is_whole: bool,
+        conditions: Conditions,
         is_last: bool,
         timeout: float,  # noqa: ASYNC109 - each request's
     ) -> InstanceSummary:
@@ -89,42 +95,57 @@ class Poller:
         The instance as it is now, asked for together with others; `latest` is what is known of it, and what is answered
         while nothing has changed.
 
-        Without `is_whole`, an instance that is Complete may come as the list's row. The last poll of an instance trusts
-        no list, which may be a cache's. Raises RequestError.
+        An instance that is approved under these conditions by what a list's row tells comes as that row; whatever else
+        has changed comes whole. The last poll of an instance trusts no list, which may be a cache's, but for its end.
+        Raises RequestError.
         """
         if not self._gathered:
             asyncio.get_running_loop().call_later(self._gather_seconds, self._send_gathered)
         poll = self._gathered.setdefault(instance_id, _Poll(latest, timeout))
-        poll.is_whole |= is_whole
+        if conditions not in poll.conditions:
+            poll.conditions.append(conditions)
         poll.is_last |= is_last
         return await asyncio.shield(poll.answer)
 
     def _send_gathered(self) -> None:
         polls, self._gathered = self._gathered, {}
+        told = {id_: poll for id_, poll in polls.items() if self._is_told_by_changes(id_, poll)}
+        if len(told) > self._batch_size > 1:
+            self._start(told, self._list_changes)
+            polls = {id_: poll for id_, poll in polls.items() if id_ not in told}
         self._send(polls)
 
-    def _send(self, polls: Mapping[str, _Poll]) -> None:
-        for first in range(0, len(polls), self._batch_size):
-            batch = asyncio.ensure_future(self._ask(dict(islice(polls.items(), first, first + self._batch_size))))
-            self._batches.add(batch)  # the loop itself keeps no task alive
-            batch.add_done_callback(self._batches.discard)
+    def _is_told_by_changes(self, instance_id: str, poll: _Poll) -> bool:
+        return not poll.is_last and self._changes.can_tell(instance_id, poll.latest, _now())
 
-    async def _ask(self, polls: Mapping[str, _Poll]) -> None:
+    def _send(self, polls: _Polls) -> None:
+        for first in range(0, len(polls), self._batch_size):
+            self._start(dict(islice(polls.items(), first, first + self._batch_size)), self._list)
+
+    def _start(self, polls: _Polls, rows_of: _List) -> None:
+        batch = asyncio.ensure_future(self._ask(polls, rows_of))
+        self._batches.add(batch)  # the loop itself keeps no task alive
+        batch.add_done_callback(self._batches.discard)
+
+    async def _ask(self, polls: _Polls, rows_of: _List) -> None:
         """
         Answer each poll of a batch, whatever happens.
         """
         try:
-            await self._answer(polls)
+            await self._answer(polls, rows_of)
         except Exception as error:
             for poll in polls.values():
                 if not poll.answer.done():
                     poll.fail(error)
 
-    async def _answer(self, polls: Mapping[str, _Poll]) -> None:
+    async def _answer(self, polls: _Polls, rows_of: _List) -> None:
         """
         From one list request what the list tells, by a GET the rest.
         """
-        rows = await self._list(polls) if len(polls) > 1 else {}
+        # A server whose list works tells by it of one instance too: whether it is approved costs no GET.
+        is_alone = len(polls) == 1 and (not self._has_listed or any(poll.latest is None for poll in polls.values()))
+        is_listed = self._batch_size > 1 and not is_alone and not all(poll.is_last for poll in polls.values())
+        rows = await rows_of(polls) if is_listed else {}
         if rows is None:
             self._send(polls)
             return
@@ -135,13 +156,39 @@ class Poller:
             else:
                 unread.append(self._read(instance_id, poll))
         await asyncio.gather(*unread)
-        if len(polls) > 1 and not rows and not any(poll.answer.exception() for poll in polls.values()):
+        if is_listed and not rows and not any(poll.answer.exception() for poll in polls.values()):
             self._shrink_batches(1, "the list does not show what is there")
 
-    async def _list(self, polls: Mapping[str, _Poll]) -> dict[str, InstanceSummary] | None:
+    async def _list_changes(self, polls: _Polls) -> Mapping[str, InstanceSummary] | None:
+        """
+        The rows of these instances by id, out of what has changed; None when they are to be listed by their ids.
+        """
+        before = self._changes.newest
+        query, mark = self._changes.query(polls)
+        # No more pages than half of what the lists by ids would take.
+        limit = PAGE_SIZE * max(len(polls) // self._batch_size // 2, 1)
+        timeout = min(poll.timeout for poll in polls.values())
+        ask = partial(self._server.list_workflow_instances, query=query, limit=limit, timeout=timeout, retries=0)
+        try:
+            changed = await self.login.call(ask)
+        except UnauthorizedError:
+            raise  # as below
+        except RequestError as error:
+            why = str(error)
+            self._changes.failed(polls)
+            rows = None
+        else:
+            why = "it does not show what was modified last, or too much"
+            rows = self._changes.note_changes(polls, changed, before=before, mark=mark, limit=limit)
+        if self._changes.is_given_up:
+            _log.debug("%s: no list of changes from now on: %s", self._server.settings.server, why)
+        return rows
+
+    async def _list(self, polls: _Polls) -> Mapping[str, InstanceSummary] | None:
         """
         The rows of these instances by id; None when smaller batches are to be asked for from now on.
         """
+        before = self._changes.newest
         timeout = min(poll.timeout for poll in polls.values())
         ask = partial(self._server.list_workflow_instances, ids=[*polls], limit=len(polls), timeout=timeout, retries=0)
         try:
@@ -163,6 +210,8 @@ class Poller:
             self._shrink_batches(1, "the list ignores the query")
             return None
         self.seen.update(row.instance_id for row in rows)
+        self._has_listed |= bool(rows)
+        self._changes.note_list(rows, before=before, now=_now())
         return {row.instance_id: row for row in rows}
 
     def _shrink_batches(self, size: int, why: str) -> None:
@@ -187,8 +236,11 @@ class Poller:
         """
         if row is None:
             return None
+        # No instance leaves Complete again, so an old row does not tell too much. A refusal is read: its text needs it.
+        if all(judge(row, conditions).is_approved for conditions in poll.conditions):
+            return row
         if poll.latest is None:
-            return row if row.status == Status.COMPLETE and not poll.is_whole else None
+            return None
         # Signals and data are not in the row, but each signal sets LastModified (reference 10.3, table 659).
         is_same = (row.status, row.last_modified) == (poll.latest.status, poll.latest.last_modified)
         return poll.latest if is_same and not poll.is_last else None
@@ -225,6 +277,10 @@ class Poller:
             return WorkflowDefinition()
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class _Poll:
     """
     One instance that is being asked for, by all its waits together.
@@ -233,9 +289,14 @@ class _Poll:
     def __init__(self, latest: InstanceSummary | None, timeout: float) -> None:
         self.latest = latest
         self.timeout = timeout
-        self.is_whole = self.is_last = False
+        self.conditions: list[Conditions] = []
+        self.is_last = False
         self.answer: asyncio.Future[InstanceSummary] = asyncio.get_running_loop().create_future()
 
     def fail(self, error: Exception) -> None:
         self.answer.set_exception(error)
         self.answer.exception()  # its waits may have been cancelled
+
+
+_Polls: TypeAlias = Mapping[str, _Poll]
+_List: TypeAlias = Callable[[_Polls], Awaitable[Mapping[str, InstanceSummary] | None]]

@@ -23,7 +23,7 @@ from ..errors import (
     UnauthorizedError,
     unforeseen,
 )
-from ..keyfactor.models import InstanceSummary, Status
+from ..keyfactor.models import InstanceSummary, Status, moment
 from ..words import safe_line
 from .login import REFUSAL_SECONDS
 from .progress import Progress
@@ -74,6 +74,8 @@ class Wait:
         self.begun = begun
         self.deadline = begun + terms.timeout
         self.latest: InstanceSummary | None = None
+        self._newest: InstanceSummary | None = None  # by its date: a node that lags behind shows an earlier one again
+        self._changed = begun  # when that was first seen
         self._was_seen = False  # the instance, or the one that it goes on from
         self._listener = report
         self._first_seen = first_seen
@@ -106,7 +108,7 @@ class Wait:
         timeout = min(self.terms.request_timeout, max(self.deadline - now, SHORTEST_REQUEST_TIMEOUT))
         return timeout if has_answered else min(timeout, self.silence_left(now), SHORTEST_REQUEST_TIMEOUT)
 
-    def answered(self, instance: InstanceSummary) -> Verdict:
+    def answered(self, instance: InstanceSummary, now: float) -> Verdict:
         """
         What an answer means. It is believed by its status, whatever its date: clocks are set back, and an older state
         can only be a pending one, which costs a poll.
@@ -118,6 +120,10 @@ class Wait:
         known, verdict = self.latest, judge(instance, self.terms.conditions)
         if known is not None and known.status == Status.CANCELED_FOR_RESTART and verdict.is_pending:
             return judge(known, self.terms.conditions)  # no instance leaves it again
+        if _is_later(instance, self._newest):
+            if known is not None:
+                self._changed = now  # people or the server are at work, and the next change is near
+            self._newest = instance
         self.latest = instance
         if known is None and verdict.is_pending:
             self._notify(self._first_seen, instance)
@@ -172,16 +178,17 @@ class Wait:
         if self._is_locked_out:
             return min(self.not_before(now), self.deadline)
         return schedule.next_poll(
-            now=now, begun=self.begun, polled=polled, not_before=self.not_before(now), deadline=self.deadline
+            now=now, since=self._changed, polled=polled, not_before=self.not_before(now), deadline=self.deadline
         )
 
-    def go_on_as(self, successor: InstanceSummary) -> None:
+    def go_on_as(self, successor: InstanceSummary, now: float) -> None:
         """
         Wait for the instance that a restart made.
         """
         self.instance_id = successor.instance_id
         self.lineage += (successor.instance_id,)
-        self.latest = None
+        self.latest = self._newest = None
+        self._changed = now
         self.report(f"was restarted; goes on as {successor.instance_id}")
 
     def report(self, text: str) -> None:
@@ -258,6 +265,11 @@ _SEEN_BEFORE: Final = (
     "; it was seen before, so it was deleted, or your identity can no longer see this instance: one that may only read "
     "what is assigned to it cannot see what it has signed (grant ReadAll, or /workflows/instances/read/)"
 )
+
+
+def _is_later(instance: InstanceSummary, known: InstanceSummary | None) -> bool:
+    before, after = moment(None if known is None else known.last_modified), moment(instance.last_modified)
+    return after is not None and (before is None or after > before)
 
 
 def _is_keyfactors(error: RequestError) -> bool:

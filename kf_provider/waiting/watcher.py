@@ -124,12 +124,12 @@ class Watcher:
         poll = self._poller.poll(
             wait.instance_id,
             latest=wait.latest,
-            is_whole=bool(wait.terms.conditions.expect),
+            conditions=wait.terms.conditions,
             is_last=is_last,
             timeout=timeout,
         )
         try:
-            verdict = wait.answered(await self._unless_silent(poll, wait.silence_left(polled)))
+            verdict = wait.answered(await self._unless_silent(poll, wait.silence_left(polled)), _now())
             is_followed = verdict.outcome is Outcome.RESTARTED and wait.terms.conditions.follow_restarts
             if is_followed and wait.latest is not None:
                 return await self._follow(wait, wait.latest, timeout=timeout)
@@ -150,7 +150,7 @@ class Watcher:
         found = await self._poller.login.call(partial(find_successor, self._server, old, timeout=timeout, retries=0))
         if found is None:
             return pending(wait.instance_id, old)
-        wait.go_on_as(found)
+        wait.go_on_as(found, _now())
         return await self._poll(wait)
 
     async def _unless_silent(self, poll: Awaitable[InstanceSummary], seconds: float) -> InstanceSummary:

@@ -36,7 +36,8 @@ START: Final = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 @dataclass(frozen=True)
 class Asked:
     """
-    One request and its answer. `kind` is get, list (these ids), search (whatever may be a successor) or definition.
+    One request and its answer. `kind` is get, list (these ids), changes (of any instance), search (whatever may be a
+    successor) or definition.
 
     `told` are the statuses that a good answer told, `error` is what came in place of one.
     """
@@ -145,6 +146,8 @@ class Keyfactor:
         retries: int = 2,
         **filters: Unpack[Filters],
     ) -> list[InstanceSummary]:
+        if query := filters.get("query"):
+            return self._answered("changes", (), lambda: list(self._rows(query, 0))[:limit])
         ids = tuple(filters.get("ids") or ())
         wanted = [f'Id -eq "{id_}"' for id_ in ids] or [f'DefinitionId -eq "{filters["definition_id"]}"']
         kind = "list" if ids else "search"

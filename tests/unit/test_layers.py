@@ -41,7 +41,7 @@ LAYERS = [
     {"keyfactor.transport"},
     {"keyfactor.auth", "keyfactor.refusals"},
     {"keyfactor.client"},
-    {"waiting.progress", "waiting.schedule", "waiting.threads", "waiting.verdict"},
+    {"waiting.changes", "waiting.progress", "waiting.schedule", "waiting.threads", "waiting.verdict"},
     {"waiting.login"},
     {"waiting.poller", "waiting.wait"},
     {"waiting.restarts"},
@@ -93,6 +93,7 @@ TESTED_ELSEWHERE = {
     "cli.policy": "cli/test_policy.py",  # a process of its own
     **dict.fromkeys((f"cli.{name}" for name in ("checks", "doctor")), "cli/test_doctor.py"),
     **dict.fromkeys((f"cli.{name}" for name in ("ci", "live", "resume", "wait")), "cli/test_wait.py"),
+    "waiting.changes": "unit/waiting/test_poller.py",  # by the lists that the poller asks for
     "waiting.progress": "unit/waiting/test_wait.py",  # data alone, which a wait fills
     "cli.sandbox": "sandbox/test_cli.py",  # starts what the tests in that folder are about
     "approval": "plugin/test_approval_provider.py",  # answers the engine, in the plugin process

@@ -20,10 +20,31 @@ from kf_provider.waiting.watcher import Watcher
 from tests.virtual import Fleet, ScriptedServer, VirtualLoop, instance, new_watcher
 
 
-@pytest.mark.parametrize(("count", "pages"), [(2, 1), (50, 1), (52, 2), (300, 6), (1000, 20)])
-def test_many_waits_share_a_list(count: int, pages: int) -> None:
+@pytest.mark.parametrize("count", [2, 50, 52, 300, 1000])
+def test_many_waits_share_a_list(count: int) -> None:
     """
-    A tick costs one list request for each 50 instances, and a GET only for what has changed.
+    A tick costs one list request however many wait, but for the first two and those of every five minutes, which list
+    each 50 by their ids. A GET brings each once; that it is approved is told by a list.
+    """
+    fleet = Fleet(count)
+    fleet.approved_at = {id_: 100.0 + number * 2.7 for number, id_ in enumerate(fleet.ids)}
+
+    verdicts = fleet.wait_for_all()
+
+    assert all(is_approved and 0 <= at - fleet.approved_at[id_] < 63 for id_, (is_approved, at) in verdicts.items())
+    ticks = Counter(round(at) for at, _ in fleet.listed)
+    pages = -(-count // 50)
+    most = [size for size in ticks.values() if size > 1]
+    checks = max(at for _, at in verdicts.values()) // 300 + 2 if pages > 1 else 0
+    assert len(most) <= checks
+    assert max(ticks.values()) == pages
+    assert len(fleet.asked) == count
+
+
+@pytest.mark.parametrize("count", [52, 300, 1000])
+def test_all_approved_at_once(count: int) -> None:
+    """
+    A list of changes that would take as many pages as lists by ids is cut off: those tell, in the same tick.
     """
     fleet = Fleet(count)
     fleet.approved_at = dict.fromkeys(fleet.ids, 600.0)
@@ -31,9 +52,65 @@ def test_many_waits_share_a_list(count: int, pages: int) -> None:
     verdicts = fleet.wait_for_all()
 
     assert all(is_approved and 600 <= at < 635 for is_approved, at in verdicts.values())
-    ticks = Counter(round(at) for at, _ in fleet.listed)
-    assert set(ticks.values()) == {pages}
-    assert len(fleet.asked) == 2 * count  # the first poll, and the change
+    assert len(fleet.asked) == count
+
+
+CHANGES = {  # how late what is approved is seen at most, and how often such a list is asked for at most
+    "honest": (64, 1000),
+    "whole seconds": (64, 1000),
+    "ahead": (64, 1000),
+    "refused": (64, 3),
+    "broken": (64, 3),
+    "ignored": (64, 3),
+    "east": (64, 3),
+    "west": (64, 3),  # all of the last two hours, which is too much
+    "null": (64, 0),
+    "cached": (300 + 64, 200),  # until it lacks three times what the lists by ids have shown
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_list_of_changes(changes: str, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A list of changes is believed when it proves itself, and given up for good, with a line for those who debug, when it
+    fails to three times. What it misses is seen when all are listed by their ids, five minutes later at most.
+    """
+    caplog.set_level(logging.DEBUG)
+    latest, lists = CHANGES[changes]
+    fleet = Fleet(120, changes=changes)
+    fleet.approved_at = {id_: 400.0 + number * 20 for number, id_ in enumerate(fleet.ids)}
+
+    verdicts = fleet.wait_for_all()
+
+    delays = [at - fleet.approved_at[id_] for id_, (_, at) in verdicts.items()]
+    assert all(is_approved for is_approved, _ in verdicts.values())
+    assert max(delays) < latest
+    assert len(fleet.asked_for_changes) <= lists
+    assert (0 < lists < 1000) == ("no list of changes from now on" in caplog.text)
+    assert (lists > 0) == (len(fleet.asked_for_changes) > 0)
+
+
+def test_what_a_list_of_changes_was_not_asked_for() -> None:
+    """
+    A wait that was told of by no list yet is not answered out of what has changed since: two waits for one instance
+    may know different states of it.
+    """
+    fleet = Fleet(120)
+    fleet.approved_at = {fleet.ids[0]: 1000.0}
+
+    async def run() -> list[Verdict]:
+        watcher = new_watcher(fleet)
+        early = [asyncio.ensure_future(watcher.wait(id_, timeout=1500.0)) for id_ in fleet.ids]
+        await asyncio.sleep(990)
+        late = [asyncio.ensure_future(watcher.wait(id_, timeout=500.0)) for id_ in fleet.ids]
+        await asyncio.sleep(75)
+        assert [early[0].done(), late[0].done(), early[1].done()] == [True, True, False]
+        return await asyncio.gather(*early, *late)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        verdicts = runner.run(run())
+
+    assert [0, 120] == [number for number, verdict in enumerate(verdicts) if verdict.is_approved]
 
 
 def test_what_was_approved_before_is_told_by_the_list() -> None:
@@ -49,26 +126,50 @@ def test_what_was_approved_before_is_told_by_the_list() -> None:
     assert (6, 0) == (len(fleet.listed), len(fleet.asked))
 
 
-def test_what_is_expected_is_read() -> None:
+def test_what_is_expected_of_a_row_is_told_by_the_list() -> None:
     """
-    A list has no state data: what is Complete is read whole where something is expected of it, by one wait or more.
+    What is Complete is read whole only where its row does not meet what one of its waits expects: a row has a title, a
+    definition and dates, and no state data; a refusal is read.
     """
-    fleet = Fleet(3)
+    fleet = Fleet(4)
     fleet.ids = [*fleet.ids, *fleet.ids]
     fleet.approved_at = dict.fromkeys(fleet.ids, 0.0)
+    definition = {"definition.id": "22222222-9d1b-4b7e-8a60-3f5e2d7c1b94"}
+    conditions = [
+        *[Conditions(), Conditions(), Conditions(expect=definition), Conditions(max_age=5.0)],
+        *[Conditions(expect={"title": "enrolls"}), Conditions(expect={"current_state_data.Subject": "CN=web"})],
+        *[Conditions(expect={"title": "another"}), Conditions(expect={"title": "enrolls"}, max_age=60.0)],
+    ]
 
     async def run() -> list[Verdict]:
         watcher = new_watcher(fleet)
-        expects: list[Any] = [{}, {}, {}, {"title": "enrolls"}, {"current_state_data.Subject": "CN=web"}, {}]
-        conditions = [Conditions(expect=expect) for expect in expects]
         waits = (watcher.wait(id_, one, timeout=9.0) for id_, one in zip(fleet.ids, conditions, strict=True))
         return await asyncio.gather(*waits)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         verdicts = runner.run(run())
 
-    assert [True, True, True, True, False, True] == [verdict.is_approved for verdict in verdicts]
-    assert fleet.ids[:2] == [instance_id for _, instance_id in fleet.asked]
+    assert [True, True, True, True, True, False, False, True] == [verdict.is_approved for verdict in verdicts]
+    assert fleet.ids[1:3] == sorted(instance_id for _, instance_id in fleet.asked)
+
+
+def test_hundred_approved_before_cost_two_lists() -> None:
+    """
+    A second update of a hundred gates that expect a title, and no older than a day, sends two requests.
+    """
+    fleet = Fleet(100)
+    fleet.approved_at = dict.fromkeys(fleet.ids, 0.0)
+    conditions = Conditions(expect={"title": "enrolls", "status": "Complete"}, max_age=86_400.0)
+
+    async def run() -> list[Verdict]:
+        watcher = new_watcher(fleet)
+        return await asyncio.gather(*(watcher.wait(id_, conditions, timeout=9.0) for id_ in fleet.ids))
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        verdicts = runner.run(run())
+
+    assert all(verdict.is_approved for verdict in verdicts)
+    assert (2, 0) == (len(fleet.listed), len(fleet.asked))
 
 
 def test_one_wait_asks_for_itself() -> None:

@@ -16,7 +16,7 @@ from kf_provider.waiting import schedule
 )
 def test_poll_interval(waited: float, pause: float) -> None:
     """
-    5 % of the time waited, from 2 to 60 seconds.
+    5 % of the time without a change, from 2 to 60 seconds.
     """
 
     assert pause == schedule.poll_interval(waited, jitter=0.0)
@@ -37,7 +37,7 @@ TIMES = st.floats(0, 1e6)
 
 
 def next_poll(schedule_: schedule.Schedule, **times: float) -> float:
-    return schedule_.next_poll(**{"now": 0.0, "begun": 0.0, "polled": 0.0, "not_before": 0.0, "deadline": 1e9, **times})
+    return schedule_.next_poll(**{"now": 0.0, "since": 0.0, "polled": 0.0, "not_before": 0.0, "deadline": 1e9, **times})
 
 
 @given(jitter=st.floats(0, 1), phase=st.floats(0, 2), now=TIMES, not_before=st.floats(0, 1e9), left=TIMES)
@@ -59,7 +59,7 @@ def test_next_poll_is_on_a_tick(jitter: float, phase: float, now: float, later: 
     """
     drawn = schedule.Schedule(jitter=jitter, phase=phase)
 
-    due = next_poll(drawn, now=now + later, begun=now, polled=now + later)
+    due = next_poll(drawn, now=now + later, since=now, polled=now + later)
 
     assert (due - phase) / schedule.TICK_SECONDS == pytest.approx(round((due - phase) / schedule.TICK_SECONDS))
     assert due >= now + later
