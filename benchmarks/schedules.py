@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import fmean
 
 from kf_provider.waiting.poller import BATCH_SIZE
+from kf_provider.waiting.schedule import poll_interval
 from tests.virtual import Fleet
 
 from .machine import table
@@ -222,12 +223,16 @@ def measure_gates(python: Path | None) -> list[dict[str, object]]:
         first = reads.pop(min(reads))  # each is read once, for its signals
         if count > 1:
             _check(fleet, delays, lists, reads)
+        by_ids = fleet_of(approved_at)
+        by_ids.changes = "refused"
+        wait_for_all(by_ids, seed=1)
         spread = fleet_of(approved_at)
         wait_for_all(spread, seed=1, start_within=count * SECONDS_BETWEEN_STARTS)
         figures.append(
             {
                 "gates": count,
                 "requests": len(fleet.listed) + len(fleet.asked),
+                "requests_without_changes": len(by_ids.listed) + len(by_ids.asked),
                 "requests_when_started_in_turn": len(spread.listed) + len(spread.asked),
                 "first_polls": first,
                 "lists": len(fleet.listed),
@@ -248,6 +253,45 @@ def measure_gates(python: Path | None) -> list[dict[str, object]]:
 SECONDS_BETWEEN_STARTS = 0.02  # about what the SDK takes to register a gate
 
 
+def measure_changes() -> list[dict[str, object]]:
+    """
+    How late the second of two approvals is seen, some time after the first: by intervals since that, and since the
+    start of the wait as it was before.
+    """
+    figures: list[dict[str, object]] = []
+    for after in (10.0, 60.0, 600.0):
+        delays, delays_from_start, requests, requests_from_start = [], [], 0, 0
+        for number in range(200):
+            lots = random.Random(number)
+            changed_at = lots.uniform(60, GATES_WAIT)
+            approved_at = changed_at + after * lots.uniform(0.5, 1.5)
+            fleet = fleet_of([approved_at])
+            fleet.changed_at = {fleet.ids[0]: changed_at}
+            delays += wait_for_all(fleet, seed=number)
+            requests += len(fleet.asked)
+            jitter = random.Random(number).random()
+            polls = [0.0]
+            while polls[-1] < approved_at:
+                polls.append(polls[-1] + poll_interval(polls[-1], jitter=jitter))
+            delays_from_start.append(polls[-1] - approved_at)
+            requests_from_start += len(polls)
+        figures.append(
+            {
+                "seconds_after_the_first": after,
+                "delay_mean_seconds": round(fmean(delays), 2),
+                "delay_mean_seconds_from_start": round(fmean(delays_from_start), 2),
+                "requests_ratio": round(requests / requests_from_start, 2),
+            }
+        )
+    return figures
+
+
+def _changes_table(figures: Sequence[dict[str, object]]) -> str:
+    head = "The second of two approvals: mean delay in seconds by the time after the first (virtual time)"
+    heads = ["seconds after the first", "since the change", "since the start", "requests, ratio"]
+    return f"{head}\n\n{table(heads, [[*row.values()] for row in figures])}"
+
+
 def _by_tick(times: Iterable[float]) -> Counter[float]:
     return Counter(round(at, 1) for at in times)
 
@@ -260,21 +304,22 @@ def _check(fleet: Fleet, delays: Sequence[float], lists: Counter[float], reads: 
     changes = _by_tick(seen_at)
     for tick in {*lists, *reads}:
         waiting = sum(seen > tick - 0.2 for seen in seen_at)
-        # Of a page of one, the instance is read instead.
-        allowed = math.ceil(waiting / BATCH_SIZE) + changes[tick]
+        # Of a page of one, the instance is read instead; a list of changes that is cut off is followed by those of ids.
+        allowed = math.ceil(waiting / BATCH_SIZE) + changes[tick] + 1
         sent = lists[tick] + reads[tick]
         assert sent <= allowed, f"{sent} requests at {tick} s, when {waiting} wait and {changes[tick]} have changed"
 
 
 def measure(report: Callable[[str], None]) -> dict[str, object]:
     """
-    Both tables.
+    All three tables.
     """
     python = peers_python()
-    waits, gates = measure_waits(python), measure_gates(python)
+    waits, gates, changes = measure_waits(python), measure_gates(python), measure_changes()
     report(_waits_table(waits))
     report(_gates_table(gates))
-    return {"waits": waits, "gates": gates}
+    report(_changes_table(changes))
+    return {"waits": waits, "gates": gates, "changes": changes}
 
 
 def _waits_table(figures: Sequence[dict[str, object]]) -> str:
@@ -294,6 +339,7 @@ def _gates_table(figures: Sequence[dict[str, object]]) -> str:
         columns = (
             "gates",
             "requests",
+            "requests_without_changes",
             "requests_when_started_in_turn",
             "first_polls",
             "most_lists_in_a_tick",
@@ -303,6 +349,16 @@ def _gates_table(figures: Sequence[dict[str, object]]) -> str:
         )
         rows.append([*(row[column] for column in columns), *others.values()])
         names = [name.partition(" ")[0] for name in others]
-    heads = ["gates", "requests", "started in turn", "first polls", "lists/tick", "most/tick", "mean s", "worst s"]
+    heads = [
+        "gates",
+        "requests",
+        "by ids alone",
+        "started in turn",
+        "first polls",
+        "lists/tick",
+        "most/tick",
+        "mean s",
+        "worst s",
+    ]
     title = "Requests of many gates that begin together, each approved at some time within an hour (virtual time)"
     return f"{title}\n\n{table([*heads, *names], rows)}"

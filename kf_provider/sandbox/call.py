@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from .accounts import Caller, Permission
+from .faults import FaultKind
 from .responses import CODE_FORBIDDEN, ApiError, bad_request
 from .state import SandboxState
 from .wire import parse_id
@@ -22,7 +23,7 @@ class Call:
     Who asks, for what, in which version of the API, with which parameters and body. Names of parameters are in lower
     case.
 
-    `stale`: a fault wants instances as they were before their last change.
+    `fault` is what is to go wrong with the answer itself.
     """
 
     caller: Caller
@@ -30,7 +31,7 @@ class Call:
     api_version: int
     parameters: Mapping[str, str]
     body: bytes
-    stale: bool = False
+    fault: FaultKind | None = None
 
     @property
     def id(self) -> UUID:

@@ -8,7 +8,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -100,10 +100,10 @@ def alter_response(fault: FaultRule, response: Response) -> Response:
             return _with_body(
                 response, KeyfactorJsonResponse(_rewritten(json.loads(body), "status", _unknown_status)).body
             )
-        case FaultKind.NO_ZONE if response.status_code == 200:
+        case FaultKind.NO_ZONE | FaultKind.WHOLE_SECONDS | FaultKind.NO_DATES if response.status_code == 200:
             content = json.loads(body)
             for name in ("startdate", "lastmodified"):
-                content = _rewritten(content, name, _without_zone)
+                content = _rewritten(content, name, _DATES[fault.kind])
             return _with_body(response, KeyfactorJsonResponse(content).body)
     return response
 
@@ -173,3 +173,10 @@ def _unknown_status(status: str | int) -> str | int:
 
 def _without_zone(moment: str | None) -> str | None:
     return moment and moment.removesuffix("Z")
+
+
+_DATES: Final[Mapping[FaultKind, Callable[[str | None], str | None]]] = {
+    FaultKind.NO_ZONE: _without_zone,
+    FaultKind.WHOLE_SECONDS: lambda moment: moment and f"{moment.partition('.')[0].removesuffix('Z')}Z",
+    FaultKind.NO_DATES: lambda _: None,
+}

@@ -38,6 +38,10 @@ class FaultKind(StrEnum):
     STALE = "stale"
     UNKNOWN_STATUS = "unknown_status"
     NO_ZONE = "no_zone"
+    WHOLE_SECONDS = "whole_seconds"
+    NO_DATES = "no_dates"
+    OTHER_ZONE = "other_zone"
+    CACHED = "cached"
     LOCK_STALL = "lock_stall"
     TOKEN_EXPIRY = "token_expiry"  # noqa: S105 - the name of a fault
     FORBIDDEN = "forbidden"
@@ -70,6 +74,10 @@ _ENDPOINTS_OF: Final = {
     FaultKind.STALE: READS,
     FaultKind.UNKNOWN_STATUS: READS,
     FaultKind.NO_ZONE: READS,
+    FaultKind.WHOLE_SECONDS: READS,
+    FaultKind.NO_DATES: READS,
+    FaultKind.OTHER_ZONE: frozenset({Endpoint.LIST}),
+    FaultKind.CACHED: frozenset({Endpoint.LIST}),
     FaultKind.LOCK_STALL: frozenset({Endpoint.SIGNAL}),
 }
 

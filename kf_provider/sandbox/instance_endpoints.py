@@ -6,7 +6,8 @@ Source: keyfactor-api.md, sections 1, 4 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -14,13 +15,15 @@ from starlette.responses import Response
 from .accounts import Permission
 from .call import Call, forbidden, require_permission
 from .dialect import Dialect
-from .query import QueryError, parse_query
+from .faults import FaultKind
+from .query import QueryError, Value, parse_query
 from .responses import KeyfactorJsonResponse, bad_request
 from .state import SandboxState
 from .wire import QUERY_FIELDS
 from .workflow import Instance
 
 DEFAULT_RETURN_LIMIT: Final = 50
+OTHER_ZONE: Final = timedelta(hours=2)
 
 
 class InstanceEndpoints:
@@ -40,7 +43,7 @@ class InstanceEndpoints:
         instance = self._state.machine.instance(call.id)
         if not _may_see(call, instance):
             raise forbidden(self._state, call, *readable)
-        if call.stale:
+        if call.fault is FaultKind.STALE:
             instance = self._state.machine.earlier(call.id)
         return KeyfactorJsonResponse(self._state.wire.instance(instance))
 
@@ -128,20 +131,37 @@ class InstanceEndpoints:
         The part of `instances` that the query parameters ask for; the total goes into x-total-count.
         """
         wire = self._state.wire
-        if call.stale:
+        if call.fault is FaultKind.STALE:
             instances = [self._state.machine.earlier(instance.id) for instance in instances]
+        query = call.parameter("QueryString") or ""
         try:
-            wanted = parse_query(call.parameter("QueryString") or "", QUERY_FIELDS)
+            wanted = parse_query(query, QUERY_FIELDS)
         except QueryError as exc:
             raise bad_request(f"The query string is not valid: {exc}.") from exc
-        found = [instance for instance in instances if wanted(wire.query_fields(instance))]
+        found = [instance for instance in instances if wanted(_read(wire.query_fields(instance), call.fault))]
         # 0 is ascending and 1 descending, whatever the parameter is called.
         descending = call.whole_number("SortAscending", 0, least=0, most=1) == 1
         found.sort(key=_sort_key(call.parameter("SortField") or "CurrentStepDisplayName"), reverse=descending)
         limit = call.whole_number("ReturnLimit", DEFAULT_RETURN_LIMIT, least=1)
         skipped = (call.whole_number("PageReturned", 1, least=1) - 1) * limit
         rows = [wire.row(instance) for instance in found[skipped : skipped + limit]]
-        return KeyfactorJsonResponse(rows, headers={"x-total-count": str(len(found))})
+        answer = KeyfactorJsonResponse(rows, headers={"x-total-count": str(len(found))})
+        return self._state.cached(str(call.parameters), answer) if call.fault is FaultKind.CACHED else answer
+
+
+def _read(fields: Mapping[str, Value], fault: FaultKind | None) -> Mapping[str, Value]:
+    """
+    What a server compares a query with that has other dates than it shows, or knows fewer.
+    """
+    last_modified = fields["LastModified"]
+    match fault:
+        case FaultKind.OTHER_ZONE:
+            return {n: v - OTHER_ZONE if isinstance(v, datetime) else v for n, v in fields.items()}
+        case FaultKind.WHOLE_SECONDS if isinstance(last_modified, datetime):
+            return {**fields, "LastModified": last_modified.replace(microsecond=0)}
+        case FaultKind.NO_DATES:
+            return {**fields, "LastModified": None}
+    return fields
 
 
 def _is_own(call: Call, instance: Instance) -> bool:

@@ -246,7 +246,7 @@ class KeyfactorApp:
             api_version=api_version,
             parameters={name.lower(): text for name, text in parse_qsl(request.url.query, keep_blank_values=True)},
             body=body,
-            stale=fault is not None and fault.kind is FaultKind.STALE,
+            fault=None if fault is None else fault.kind,
         )
 
     def _status_endpoints(self, call: Call) -> Response:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from .accounts import DEFAULT_CLIENT_ID, DEFAULT_USERNAME, Account, Accounts, ClientProof, Permission
@@ -38,6 +39,8 @@ from .workflow import (
 )
 
 DEFAULT_TEMPLATE: Final = "WebServer"
+CACHE_TIME: Final = timedelta(minutes=1)
+Answer = TypeVar("Answer")
 ONE_APPROVAL: Final = (ApprovalStep(),)
 
 
@@ -179,6 +182,7 @@ class SandboxState:
         self._random = random.Random(self._seed)  # noqa: S311 - must be repeatable, and protects nothing
         self.authority = CertificateAuthority(self._seed, now=self.clock.now)
         self.machine = WorkflowMachine(now=self.clock.now, new_id=self.new_id, finish=self._finish)
+        self._cache: dict[str, tuple[datetime, Any]] = {}
         self._enrollment_definitions: dict[tuple[ApprovalStep, ...], DefinitionVersion] = {}
         self._enrollment_definition(ONE_APPROVAL)
         self._global_revocation = self.machine.publish(
@@ -186,6 +190,16 @@ class SandboxState:
                 "Global Revocation", workflow_type="Revocation", approval_steps=ONE_APPROVAL, new_id=self.new_id
             )
         )
+
+    def cached(self, key: str, answer: Answer) -> Answer:
+        """
+        The answer that was given to the same before, no longer than a minute ago; else this one.
+        """
+        now = self.clock.now()
+        if key not in self._cache or self._cache[key][0] + CACHE_TIME < now:
+            self._cache[key] = now, answer
+        kept: Answer = self._cache[key][1]
+        return kept
 
     def _finish(self, step: Step, instance: Instance) -> StateData:
         match step.extension_name:

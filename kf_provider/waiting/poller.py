@@ -178,7 +178,7 @@ class Poller:
             self._changes.failed(polls)
             rows = None
         else:
-            why = "it does not show what was modified last, or too much"
+            why = "it proves nothing"
             rows = self._changes.note_changes(polls, changed, before=before, mark=mark, limit=limit)
         if self._changes.is_given_up:
             _log.debug("%s: no list of changes from now on: %s", self._server.settings.server, why)

@@ -74,7 +74,7 @@ class Wait:
         self.begun = begun
         self.deadline = begun + terms.timeout
         self.latest: InstanceSummary | None = None
-        self._newest: InstanceSummary | None = None  # by its date: a node that lags behind shows an earlier one again
+        self._newest: InstanceSummary | None = None  # by its date: a late node shows an earlier one again
         self._changed = begun  # when that was first seen
         self._was_seen = False  # the instance, or the one that it goes on from
         self._listener = report

@@ -171,6 +171,9 @@ def why_refused(story: Story) -> str | None:
         return "told a final status"
     if story.was_told({"CanceledForRestart"}) and (not wait.follows or story.most_candidates > 1):
         return "restarted"
+    ends = [row for one in story.good_gets for row in one.rows if one.told[row.instance_id] == "CanceledForRestart"]
+    if any(row.last_modified is None for row in ends):
+        return "restarted, and without a date to know its successor by"
     asked = [*story.gets, *story.searches]
     if any(isinstance(one.error, ForbiddenError) and one.error.error_code for one in asked):
         return "forbidden"

@@ -5,7 +5,7 @@ What each fault does to a request and its answer.
 import email.utils
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -136,6 +136,42 @@ def test_no_zone(server: Sandbox, client: httpx.Client, path: str) -> None:
 
     assert [instance["StartDate"][-1].isdigit() for instance in instances] == [True] * 3
     assert [instance["LastModified"] is None for instance in instances] == [False, True, False]
+
+
+@pytest.mark.parametrize(("kind", "is_found"), [("whole_seconds", True), ("no_dates", False), ("other_zone", False)])
+def test_dates_of_another_kind(server: Sandbox, client: httpx.Client, kind: str, *, is_found: bool) -> None:
+    """
+    Dates without fractions, none at all, or those of a search read as later: rows and searches agree with each other.
+    """
+    server.start_enrollment()
+    row = client.get("/Workflow/Instances").json()[0]
+    before = datetime.fromisoformat(row["LastModified"]) - timedelta(seconds=1)
+    server.add_fault(FaultRule(kind=kind))
+
+    rows = client.get("/Workflow/Instances", params={"QueryString": f'LastModified -gt "{before.isoformat()}"'}).json()
+    shown = client.get("/Workflow/Instances", params={"QueryString": f'Id -eq "{row["Id"]}"'}).json()[0]
+
+    assert is_found == (row["Id"] in [found["Id"] for found in rows])
+    expected = {"no_dates": None, "whole_seconds": f"{row['LastModified'].partition('.')[0].removesuffix('Z')}Z"}
+    assert expected.get(kind, row["LastModified"]) == shown["LastModified"]
+
+
+def test_cached(server: Sandbox, client: httpx.Client, path: str) -> None:
+    """
+    A cache answers the same list with the same rows for a minute; another search, and a GET, are no such list.
+    """
+    server.add_fault(FaultRule(kind=FaultKind.CACHED))
+
+    def status(query: str) -> str:
+        return str(client.get("/Workflow/Instances", params={"QueryString": query}).json()[0]["Status"])
+
+    first = status("")
+    server.approve(path.rpartition("/")[2])
+    soon, another, one = status(""), status('Title -contains "CN="'), client.get(path).json()["Status"]
+    server.advance(61)
+
+    assert ["Suspended", "Suspended", "Complete", "Complete"] == [first, soon, another, one]
+    assert status("") == "Complete"
 
 
 def test_unknown_status_of_something_else(server: Sandbox, client: httpx.Client) -> None:
