@@ -29,6 +29,7 @@ from kf_provider.sandbox.dialect import Dialect
 from kf_provider.sandbox.query import parse_query
 from kf_provider.sandbox.wire import INVENTED_NUMBERS, QUERY_FIELDS, Wire
 from kf_provider.sandbox.workflow import DefinitionVersion, InstanceNotFoundError, WorkflowMachine, next_approver
+from kf_provider.sandbox.workflow import Instance as WorkflowInstance
 
 START: Final = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -65,6 +66,7 @@ class Keyfactor:
         self.settings = Settings(hostname="k.example.com", username="u", password="p", status_names=names)
         self.machine = WorkflowMachine(now=self._now)
         self._definitions: dict[int, DefinitionVersion] = {}
+        self._rows_read: dict[str, InstanceSummary] = {}
         self.log: list[Asked] = []
 
         self.latency = 0.05
@@ -179,7 +181,13 @@ class Keyfactor:
         for found in self.machine.instances:
             seen = self.machine.earlier(found.id) if self.is_stale else found
             if str(seen.id) not in self.hidden and is_wanted(self._wire.query_fields(seen)):
-                yield InstanceSummary.model_validate(_sent(self._wire.row(seen)), context=self._context)
+                yield self._row(seen)
+
+    def _row(self, found: WorkflowInstance) -> InstanceSummary:
+        text = json.dumps(self._wire.row(found))
+        if text not in self._rows_read:  # frozen, so what is sent again need not be read again
+            self._rows_read[text] = InstanceSummary.model_validate(json.loads(text), context=self._context)
+        return self._rows_read[text]
 
     def _answered(self, kind: str, ids: tuple[str, ...], find: Callable[[], list[Any]]) -> list[Any]:
         begun, now = self._begun, self._loop.time()

@@ -445,23 +445,28 @@ class Model(RuleBasedStateMachine):
             if asked.kind == "list":
                 assert 1 <= len(asked.ids) <= 50
                 assert len(set(asked.ids)) == len(asked.ids)
-            for instance_id in alone.intersection(asked.ids):
-                self.leaves_alone(asked, instance_id, alone_wait=self.wait_for(instance_id))
+            if alone.isdisjoint(asked.ids):
+                continue
+            since, before = self.before(asked)
+            asked_before = {id_ for one in before for id_ in one.ids}
+            for instance_id in alone.intersection(asked.ids) & asked_before:
+                self.leaves_alone(asked, instance_id, since, before)
 
-    def leaves_alone(self, asked: Asked, instance_id: str, *, alone_wait: Wait) -> None:
+    def before(self, asked: Asked) -> tuple[float, list[Asked]]:
+        """
+        From when on nothing like this should have been asked, and what was.
+        """
         # Behind others in a queue, a request begins later than its wait has asked for it.
         queue = self.slowest * len(self.waits) / GETS_IN_FLIGHT
         since = asked.begun - max(SHORTEST_GAP - queue, 0.0)
         recent = itertools.takewhile(lambda one: one.ended > since - 0.1, reversed(self.server.log))
-        before = [
-            one
-            for one in recent
-            if one is not asked
-            and one.kind == asked.kind
-            and instance_id in one.ids
-            and since < one.begun <= asked.begun
+        return since, [
+            one for one in recent if one is not asked and one.kind == asked.kind and since < one.begun <= asked.begun
         ]
-        if not before or asked.begun >= alone_wait.deadline - 0.1:
+
+    def leaves_alone(self, asked: Asked, instance_id: str, since: float, before: list[Asked]) -> None:
+        before = [one for one in before if instance_id in one.ids]
+        if asked.begun >= self.wait_for(instance_id).deadline - 0.1:
             return
         # What one list does not bring, a smaller one or the GET of each of its ids does.
         probes = [one for one in self.server.log if one.kind == "list" and one.error and instance_id in one.ids]
