@@ -103,7 +103,9 @@ def test_not_whole(properties: dict[str, Any]) -> None:
     assert not requested(properties).is_whole
 
 
-@pytest.mark.parametrize("text", ["no request", "é", PEM[:90], PEM.replace("MII", "MIJ")])
+@pytest.mark.parametrize(
+    "text", ["no request", "é", PEM[:90], PEM.replace("MII", "MIJ")], ids=["words", "é", "cut", "broken"]
+)
 def test_unreadable_request(text: str) -> None:
     """
     A request that nobody can read has no name that was approved.
