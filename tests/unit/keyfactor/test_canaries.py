@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import pickle
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,9 +44,16 @@ def echo(request: Seen) -> Reply:
 
 
 def processes() -> str:
-    """The command lines of this process and of those that it has started."""
-    found = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    return b"\n".join(found).replace(b"\0", b" ").decode(errors="replace")
+    """The command lines of this process and of those that it has started; other tests run beside it."""
+    parents, lines = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            parents[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            lines[folder.name] = (folder / "cmdline").read_text(errors="replace").replace("\0", " ")
+    ours = [str(os.getpid())]
+    for process in ours:  # grows
+        ours += [child for child, parent in parents.items() if parent == process]
+    return "\n".join(lines.get(process, "") for process in ours)
 
 
 @pytest.mark.parametrize("kind", KINDS)
