@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from ..errors import UnauthorizedError
-from .threads import RequestThreads
+from .threads import RequestThreads, loop_time
 
 FIRST_TRY_SECONDS: Final = 30.0
 REFUSAL_SECONDS: Final = 120.0  # a domain controller that is away refuses as well, and a proxy in Keyfactor's place
@@ -52,7 +52,7 @@ class Login:
                 continue
             with suppress(_HeldBackError):
                 return await self._sent(function)
-        if _now() < self._next_try - _HAIR:
+        if loop_time() < self._next_try - _HAIR:
             raise self._known_refusal(self._refusal)
         self._trial = asyncio.get_running_loop().create_future()
         try:
@@ -89,7 +89,7 @@ class Login:
             result = await self._threads.call(function)
         except UnauthorizedError as refusal:
             end = self._refused_since + REFUSAL_SECONDS
-            self._refusal, self._next_try = refusal, end if _now() < end - _HAIR else _now() + REFUSAL_SECONDS
+            self._refusal, self._next_try = refusal, end if loop_time() < end - _HAIR else loop_time() + REFUSAL_SECONDS
             raise self._known_refusal(refusal) from None
         except Exception:
             self._refusal = None  # whatever it is, the credentials are no longer refused
@@ -100,7 +100,7 @@ class Login:
     def _known_refusal(self, refusal: UnauthorizedError) -> UnauthorizedError:
         known = copy.copy(refusal)  # raised by many waits
         is_over = self._next_try > self._refused_since + REFUSAL_SECONDS
-        known.retry_after = None if is_over else max(self._next_try - _now(), 0.0)
+        known.retry_after = None if is_over else max(self._next_try - loop_time(), 0.0)
         return known
 
 
@@ -108,7 +108,3 @@ class _HeldBackError(Exception):
     """
     A request was not sent.
     """
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -20,7 +20,7 @@ from ..keyfactor.search import Filters
 from ..keyfactor.settings import Settings
 from .changes import Changes
 from .login import Login
-from .threads import REQUESTS_IN_FLIGHT, RequestThreads
+from .threads import REQUESTS_IN_FLIGHT, RequestThreads, loop_time
 from .verdict import Conditions, judge
 
 GATHER_SECONDS: Final = 0.05
@@ -116,7 +116,7 @@ class Poller:
         self._send(polls)
 
     def _is_told_by_changes(self, instance_id: str, poll: _Poll) -> bool:
-        return not poll.is_last and self._changes.can_tell(instance_id, poll.latest, _now())
+        return not poll.is_last and self._changes.can_tell(instance_id, poll.latest, loop_time())
 
     def _send(self, polls: _Polls) -> None:
         for first in range(0, len(polls), self._batch_size):
@@ -211,7 +211,7 @@ class Poller:
             return None
         self.seen.update(row.instance_id for row in rows)
         self._has_listed |= bool(rows)
-        self._changes.note_list(rows, before=before, now=_now())
+        self._changes.note_list(rows, before=before, now=loop_time())
         return {row.instance_id: row for row in rows}
 
     def _shrink_batches(self, size: int, why: str) -> None:
@@ -275,10 +275,6 @@ class Poller:
             return await self._threads.call(ask)
         except KeyfactorError:
             return WorkflowDefinition()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class _Poll:

@@ -1,5 +1,5 @@
 """
-The threads that run blocking requests beside an event loop, at most five at a time.
+The threads that run blocking requests beside an event loop, at most five at a time, and the clock of that loop.
 
 They know nothing of HTTP; polls and functions send through them.
 """
@@ -17,6 +17,13 @@ from ..keyfactor.settings import Settings
 REQUESTS_IN_FLIGHT: Final = 5
 
 Result = TypeVar("Result")
+
+
+def loop_time() -> float:
+    """
+    Seconds on the running event loop's clock, which is monotonic.
+    """
+    return asyncio.get_running_loop().time()
 
 
 def start_daemon(run: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from .poller import GATHER_SECONDS, Poller, Server
 from .progress import Progress
 from .restarts import find_successor
 from .schedule import TICK_SECONDS, Schedule
-from .threads import RequestThreads, threads_for
+from .threads import RequestThreads, loop_time, threads_for
 from .verdict import ANY, Conditions, Outcome, Verdict, failure, pending, waits_for_people
 from .wait import FIRST_ANSWER_SECONDS, SHORTEST_REQUEST_TIMEOUT, Terms, Wait
 
@@ -105,12 +105,12 @@ class Watcher:
             outage_seconds=settings.outage_seconds,
             first_answer_seconds=first_answer_seconds,
         )
-        wait = Wait(instance_id, terms, begun=_now(), report=report, first_seen=first_seen, progress=progress)
+        wait = Wait(instance_id, terms, begun=loop_time(), report=report, first_seen=first_seen, progress=progress)
         while True:
-            polled = _now()
+            polled = loop_time()
             verdict = await self._poll(wait)
             if not verdict.is_pending or polled >= wait.deadline:
-                wait.report_end(verdict, _now())
+                wait.report_end(verdict, loop_time())
                 return replace(verdict, lineage=wait.lineage)
             await self._pause(wait, polled)
 
@@ -118,7 +118,7 @@ class Watcher:
         """
         What one poll means for the wait, whatever comes back; after a restart, a poll of the successor as well.
         """
-        polled = _now()
+        polled = loop_time()
         is_last = polled >= wait.deadline
         timeout = wait.request_timeout(polled, has_answered=self._threads.has_answered)
         poll = self._poller.poll(
@@ -129,14 +129,14 @@ class Watcher:
             timeout=timeout,
         )
         try:
-            verdict = wait.answered(await self._unless_silent(poll, wait.silence_left(polled)), _now())
+            verdict = wait.answered(await self._unless_silent(poll, wait.silence_left(polled)), loop_time())
             is_followed = verdict.outcome is Outcome.RESTARTED and wait.terms.conditions.follow_restarts
             if is_followed and wait.latest is not None:
                 return await self._follow(wait, wait.latest, timeout=timeout)
         except Exception as error:
             return wait.failed(
                 error if isinstance(error, KeyfactorError) else _unforeseen(wait.instance_id, error),
-                _now(),
+                loop_time(),
                 was_seen=wait.instance_id in self._poller.seen,
                 has_answered=self._threads.has_answered,
                 is_last=is_last,
@@ -150,7 +150,7 @@ class Watcher:
         found = await self._poller.login.call(partial(find_successor, self._server, old, timeout=timeout, retries=0))
         if found is None:
             return pending(wait.instance_id, old)
-        wait.go_on_as(found, _now())
+        wait.go_on_as(found, loop_time())
         return await self._poll(wait)
 
     async def _unless_silent(self, poll: Awaitable[InstanceSummary], seconds: float) -> InstanceSummary:
@@ -174,12 +174,12 @@ class Watcher:
         """
         Leave the server alone until the next poll, and report on a change.
         """
-        now = _now()
+        now = loop_time()
         due = wait.next_poll(self._schedule, now=now, polled=polled)
         if wait.wants_reports:
-            approvers = await self._approvers(wait.latest, within=min(due - _now(), TICK_SECONDS))
-            wait.report_progress(_now(), approvers=approvers, next_poll_in=due - _now())
-        await asyncio.sleep(due - _now())
+            approvers = await self._approvers(wait.latest, within=min(due - loop_time(), TICK_SECONDS))
+            wait.report_progress(loop_time(), approvers=approvers, next_poll_in=due - loop_time())
+        await asyncio.sleep(due - loop_time())
 
     async def _approvers(self, latest: InstanceSummary | None, *, within: float) -> tuple[str, ...]:
         """
@@ -194,10 +194,6 @@ class Watcher:
 
 def _unforeseen(instance_id: str, error: Exception) -> RequestError:
     return RequestError(f"workflow instance {instance_id} cannot be watched: {unforeseen(error)}")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Watcher]] = WeakKeyDictionary()
