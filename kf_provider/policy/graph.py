@@ -41,6 +41,13 @@ _OWN_CODE: Final = re.compile(r"project:///(?P<file>[^#]+)#(?P<line>[0-9]+)(,[0-
 _LIBRARY: Final = re.compile("/(site|dist)-packages/")
 
 
+def is_unknown(value: object) -> bool:
+    """
+    Whether a value of `Node.properties` cannot be read: not known yet, or encrypted.
+    """
+    return value is UNKNOWN or value is SECRET
+
+
 class StackFileError(ValueError):
     """
     A file that is not what `pulumi stack export` or `pulumi preview --json --show-sames` writes.

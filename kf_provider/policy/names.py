@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .certificates import OTHER_NAMES, SIGNING_REQUESTS, SUBJECTS, normal
-from .graph import SECRET, UNKNOWN
+from .graph import is_unknown
 
 _PART: Final = re.compile(r'\s*([A-Za-z0-9.]+)\s*=\s*("(?:[^"\\]|\\.)*"|(?:[^,+\\]|\\.)*)\s*(?:[,+]|\Z)')
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -65,23 +65,20 @@ def requested(properties: Mapping[str, Any]) -> Names:
     subject: set[tuple[str, str]] = set()
     others: list[str] = []
     is_whole = True
-    for path in SUBJECTS:
-        for value in _at(properties, path.split(".")):
+    for value in _at_any(properties, SUBJECTS):
+        is_whole = is_whole and not _has_unknown(value)
+        subject |= set(_subject(value))
+    for value in _at_any(properties, OTHER_NAMES):
+        is_whole = is_whole and not _has_unknown(value)
+        others += _leaves(value)
+    for value in _at_any(properties, SIGNING_REQUESTS):
+        if isinstance(value, str):
+            found = _signing_request(value)
+            subject |= found.subject
+            others += sorted(found.others)
+            is_whole = is_whole and found.is_whole
+        else:
             is_whole = is_whole and not _has_unknown(value)
-            subject |= set(_subject(value))
-    for path in OTHER_NAMES:
-        for value in _at(properties, path.split(".")):
-            is_whole = is_whole and not _has_unknown(value)
-            others += _leaves(value)
-    for path in SIGNING_REQUESTS:
-        for value in _at(properties, path.split(".")):
-            if isinstance(value, str):
-                found = _signing_request(value)
-                subject |= found.subject
-                others += sorted(found.others)
-                is_whole = is_whole and found.is_whole
-            else:
-                is_whole = is_whole and not _has_unknown(value)
     if not any(part == "CN" for part, _ in subject) and others:
         subject.add(("CN", others[0].lower()))
     return Names(frozenset(subject), frozenset(name.lower() for name in others), is_whole)
@@ -91,7 +88,7 @@ def approved(expect: object, *, subject: str, sans: str) -> Names:
     """
     What an approval's `expect` names, at these paths.
     """
-    if expect is UNKNOWN or expect is SECRET:
+    if is_unknown(expect):
         return Names(is_whole=False)
     subjects = [*_expected(expect, subject)]
     others = [*_expected(expect, sans)]
@@ -150,14 +147,19 @@ def _has_unknown(value: object) -> bool:
         return any(map(_has_unknown, value.values()))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return any(map(_has_unknown, value))
-    return value is UNKNOWN or value is SECRET
+    return is_unknown(value)
+
+
+def _at_any(properties: Mapping[str, Any], paths: Sequence[str]) -> Iterator[object]:
+    for path in paths:
+        yield from _at(properties, path.split("."))
 
 
 def _at(value: object, path: Sequence[str]) -> Iterator[object]:
     """
     What is at a path, in one object or in each of a list.
     """
-    if value is UNKNOWN or value is SECRET or not path:
+    if is_unknown(value) or not path:
         yield value
     elif isinstance(value, Mapping):
         for key, inner in value.items():

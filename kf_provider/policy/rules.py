@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from ..keyfactor.addresses import is_same_server
 from ..waiting.verdict import expiry
 from .certificates import CERTIFICATES, REQUESTS, matcher
-from .graph import GATE_TYPE, PROVIDER_TYPE, RECORD_TYPE, SECRET, UNKNOWN, Graph, Node
+from .graph import GATE_TYPE, PROVIDER_TYPE, RECORD_TYPE, UNKNOWN, Graph, Node, is_unknown
 from .names import Names, approved, lacking, requested
 
 Verdict = Literal["violated", "unknown", "not_recorded"]
@@ -259,10 +259,10 @@ def approvals_are_complete(
     """
     created = _first_created(graph, certificates) if max_age is not None and graph.is_deployed else {}
     for record in graph.records:
-        if not graph.is_deployed and record.properties.get("status") in (None, UNKNOWN):
+        if _waits_for_the_update(graph, record):
             continue  # approvals-are-recorded tells it
         definition = record.properties.get("definition")
-        if not _is_unknown(definition):
+        if not is_unknown(definition):
             definition = _mapping(definition)
         server, date = record.properties.get("server"), record.properties.get("last_modified")
         held: list[tuple[str, str, Sequence[object], Callable[[Any], bool]]] = [
@@ -295,9 +295,9 @@ def approvals_are_complete(
             is_young = partial(_is_young, max_age=max_age, now=created.get(record.urn, now))
             held.append(("date", text, [date], is_young))
         for what, text, values, is_allowed in held:
-            if any(is_allowed(value) for value in values if not _is_unknown(value)):
+            if any(is_allowed(value) for value in values if not is_unknown(value)):
                 continue
-            if any(map(_is_unknown, values)):
+            if any(map(is_unknown, values)):
                 why = f"has a {what} that is not known yet, or is encrypted: it cannot be judged here"
                 yield _finding("approvals-are-complete", record, f"{_name(record)} {why}", "unknown")
             else:
@@ -310,7 +310,7 @@ def approvals_are_recorded(graph: Graph) -> Iterator[Finding]:
     Tell which approvals a preview cannot know: the update waits for them.
     """
     for record in graph.records:
-        if not graph.is_deployed and record.properties.get("status") in (None, UNKNOWN):
+        if _waits_for_the_update(graph, record):
             yield _finding(
                 "approvals-are-recorded",
                 record,
@@ -353,7 +353,7 @@ def no_insecure_settings(graph: Graph, *, environment: Mapping[str, str] | None 
             for key, is_insecure in _INSECURE:
                 setting = f"keyfactor:{key}"
                 value = node.properties.get(setting)
-                if _is_unknown(value):
+                if is_unknown(value):
                     yield _insecure(node, f"{_name(node)} has {setting}, which cannot be read here", "unknown")
                 elif is_insecure(value):
                     text = f"has an insecure {setting}: remove it there, or from the stack's configuration"
@@ -395,8 +395,8 @@ def _type_in(urn: str) -> str:
     return parts[2].rpartition("$")[2] if len(parts) > 3 else ""
 
 
-def _is_unknown(value: object) -> bool:
-    return value is UNKNOWN or value is SECRET
+def _waits_for_the_update(graph: Graph, record: Node) -> bool:
+    return not graph.is_deployed and record.properties.get("status") in (None, UNKNOWN)
 
 
 def _is_young(date: object, *, max_age: float, now: datetime | None) -> bool:
@@ -408,7 +408,7 @@ def _is_number(value: object) -> bool:
 
 
 def _within(definition: Any, key: str) -> object:
-    return definition if _is_unknown(definition) else definition.get(key)
+    return definition if is_unknown(definition) else definition.get(key)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
