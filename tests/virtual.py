@@ -146,12 +146,15 @@ class Fleet(ScriptedServer):
     def __init__(self, count: int, mode: str = "honest", *, changes: str = "honest") -> None:
         super().__init__(lambda _: instance("Suspended"))
         self.changes = changes
-        self.asked_for_changes: list[float] = []
         self._first_changes: list[InstanceSummary] | None = None
         self.ids = [f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94" for n in range(1, count + 1)]
         self.approved_at: dict[str, float] = {}
         self.changed_at: dict[str, float] = {}  # the first of two signals
         self.mode = mode
+
+    @property
+    def asked_for_changes(self) -> list[float]:
+        return [at for at, filters in self.listed if filters.get("query")]
 
     def now_of(self, instance_id: str, *, is_early: bool = False) -> Instance:
         approved_at = self.approved_at.get(instance_id, 1e9)
@@ -161,14 +164,12 @@ class Fleet(ScriptedServer):
         changed_at = self.changed_at.get(instance_id, 1e9)
         changed = changed_at if asyncio.get_running_loop().time() >= changed_at else started
         seconds = approved_at if is_approved else changed
-        modified: datetime | None = START + timedelta(seconds=seconds)
-        if self.changes == "whole seconds" and modified is not None:
+        modified = START + timedelta(seconds=seconds)
+        if self.changes == "whole seconds":
             modified = modified.replace(microsecond=0)
-        if self.changes == "null":
-            modified = None
         if self.changes == "ahead" and instance_id == self.ids[0]:
             modified = START + timedelta(days=1)
-        date = None if modified is None else modified.isoformat()
+        date = None if self.changes == "null" else modified.isoformat()
         return instance("Complete" if is_approved else "Suspended", LastModified=date, Id=instance_id)
 
     def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None, retries: int = 2) -> Instance:
@@ -185,7 +186,6 @@ class Fleet(ScriptedServer):
     ) -> list[InstanceSummary]:
         self.listed.append((self.clock(), filters))
         if query := filters.get("query"):
-            self.asked_for_changes.append(self.clock())
             return self._changed(query)[:limit]
         wanted = list(filters.get("ids") or ())
         if self.mode == "refuses" or (self.mode == "short" and len(wanted) > 20):
