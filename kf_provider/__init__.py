@@ -4,6 +4,7 @@ Keyfactor Command workflow instances in Pulumi programs: read them, and hold res
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +170,13 @@ _MODULE_OF = {
     "load_settings": "keyfactor.settings",
 }
 
+# A language host that cannot run a folder as a policy pack runs `python "" ENGINE` in the stack's folder, and so the
+# stack's program, without an engine: the program's first resource would end with a traceback about that.
+if sys.argv[:1] == [""] and len(sys.argv) == 2 and sys.argv[1].startswith("127.0.0.1:"):
+    sys.exit(
+        "this is the stack's program, started as its policy pack: this Pulumi's language host for Python cannot run a "
+        "folder as one; give the pack's executable, as --policy-pack FOLDER/run"
+    )
 
 if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
 

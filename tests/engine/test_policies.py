@@ -19,7 +19,8 @@ from kf_provider.sandbox import Sandbox
 
 from .stack import ROOT, NewStack, Run, Stack
 
-PACK = ("--policy-pack", str(ROOT / "examples" / "policy-pack" / "run"))
+FOLDER = ROOT / "examples" / "policy-pack"
+PACK = ("--policy-pack", str(FOLDER / "run"))
 
 BEGINNING = """
         import pulumi_tls as tls
@@ -179,6 +180,19 @@ def test_ungated(stack: Stack) -> None:
     for run in (preview, update):
         refused(run, "certificates-need-approval", "(tls:index:SelfSignedCert: web)", "depends_on=[approval]")
     assert stack.resource("web") is not None
+
+
+def test_folder(stack: Stack) -> None:
+    """
+    The folder is a pack, too; where the language host is too old for that, the program says which file to give.
+    """
+    write(stack, UNGATED)
+
+    run = stack.preview("--policy-pack", str(FOLDER))
+
+    assert run.code != 0, run
+    assert "Traceback" not in run.text, run
+    assert "'web' waits for no approval" in run.text or "give the pack's executable" in run.text, run
 
 
 def test_gated(stack: Stack, approved: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,16 @@ def test_sandbox_without_pulumi() -> None:
     )
 
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["", "127.0.0.1:1"], 1), (["__main__.py", "127.0.0.1:1"], 0)])
+def test_stack_in_place_of_its_policy_pack(tmp_path: Path, arguments: list[str], code: int) -> None:
+    """
+    A program that an old language host starts as the policy pack says so in one line; no other start is refused.
+    """
+    (tmp_path / "__main__.py").write_text("import kf_provider\n")
+
+    run = subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=False, capture_output=True, text=True)
+
+    assert (code, code) == (run.returncode, run.stderr.count("\n"))
+    assert bool(code) == ("--policy-pack FOLDER/run" in run.stderr)
