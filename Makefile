@@ -75,7 +75,7 @@ picture: $(INSTALLED)
 	@$(FIND_CLI) && PYTHONPATH=. exec $(BIN)/python -m tools.picture
 
 bench: $(INSTALLED)
-	@$(FIND_CLI) && $(BIN)/python -m benchmarks && exec $(BIN)/python -m benchmarks.sandbox_load
+	@$(FIND_CLI) && exec $(BIN)/python -m benchmarks
 
 freeze: $(INSTALLED)
 	@{ sed '/^# installed$$/q' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v '^#'; } > constraints.tmp

@@ -1,5 +1,5 @@
 """
-The figures of the README: `python -m benchmarks [schedules] [client] [commands] [engine] [--json]`, or `make bench`.
+The figures: `python -m benchmarks [schedules] [client] [commands] [engine] [sandbox] [--json]`, or `make bench`.
 
 Tables go to stdout and the figures to benchmarks/results/DATE.json, where those of other parts stay; with --json the
 figures go to stdout and the tables to stderr. Machines are noisy: times are measured beside each other in one run and
@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 
-from . import client, commands, engine, schedules
+from . import client, commands, engine, sandbox_load, schedules
 from .machine import ROOT, current_commit, description
 
 PARTS = {
@@ -20,6 +20,7 @@ PARTS = {
     "client": client.measure,
     "commands": commands.measure,
     "engine": engine.measure,
+    "sandbox": sandbox_load.measure,
 }
 
 
@@ -45,13 +46,17 @@ def main() -> None:
                 "machine": machine,
                 **measure(lambda text: print(f"\n{text}", file=tables, flush=True)),
             }
-    text = json.dumps(figures, indent=1, ensure_ascii=False)
+            if not options.json:  # at once: what comes after it may fail
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(_json(figures))
     if options.json:
-        print(text)
+        print(_json(figures), end="")
     else:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text + "\n")
         print(f"\nkept in {path.relative_to(ROOT)}")
+
+
+def _json(figures: dict[str, object]) -> str:
+    return json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

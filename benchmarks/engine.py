@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from kf_provider.policy.graph import RECORD_TYPE
 from kf_provider.sandbox import Sandbox
 from tests.engine.stack import PROJECT, Stack, cli_environment
 
-from .machine import ROOT, ratio, table
+from .machine import ROOT, ratio, side_by_side, table
 
 GATES = 300
 PENDING_SECONDS = 30.0
 ROUNDS = 3
+UNCHANGED = (1, 100, 300)
+UNCHANGED_ROUNDS = 5
 MANY_GATES = 1000
 READS = 1000
 IDS = 10
@@ -72,6 +75,8 @@ WITH_FUNCTIONS = f"""
 statuses = [kf.get_workflow_instance_output(instance_id).status for instance_id in ids * {READS // IDS}]
 pulumi.export("pending", pulumi.Output.all(*statuses).apply(lambda known: known.count("Suspended")))
 """
+
+UP = ("up", "--yes", "--skip-preview", "--suppress-progress")
 
 PACK = """
 from pulumi_policy import PolicyPack, StackValidationPolicy
@@ -133,20 +138,13 @@ class Bench:
         """
         Run a program once; its instances are approved before, each some time after its first poll, or never.
         """
-        server = self._server
-        server.reset()
-        ids = [server.start_enrollment(subject=f"CN=host{number}.example.com") for number in range(instances)]
+        self._server.reset()
+        ids = self._enroll(instances)
         if approved:
             self._approve(ids)
-        folder = Path(tempfile.mkdtemp(dir=self._folder)) / "stack"
-        shutil.copytree(self._template, folder)
-        environment = {**cli_environment(self._cli, folder), **server.environment(), "PYTHONPATH": str(ROOT)}
-        del environment["PULUMI_DEBUG_GRPC"]  # writes every call of every plugin to a file
-        stack = Stack(folder, str(self._cli / "pulumi"), environment)
-        stack.write(PROGRAM.format(body=body))
-        (folder / "ids.json").write_text(json.dumps(ids))
+        stack = self._stack(body, ids)
         began = time.time()
-        process = stack.start("up", "--yes", "--skip-preview", "--suppress-progress", *flags)
+        process = stack.start(*UP, *flags)
         if pending_seconds is not None:
             self._approve_after_first_poll(set(ids), pending_seconds, stack, process)
         run = stack.end(process, within=LONGEST_RUN)
@@ -157,13 +155,38 @@ class Bench:
             seconds=run.seconds,
             before_seconds=created["before"],
             after_seconds=created["after"],
-            peak_mib=int((folder / "peak").read_text()) / 1024,
-            requests=Counter(str(record.endpoint) for record in server.journal()),
+            peak_mib=int((stack.folder / "peak").read_text()) / 1024,
+            requests=Counter(str(record.endpoint) for record in self._server.journal()),
             resources=kinds,
             outputs=stack.outputs,
         )
-        shutil.rmtree(folder.parent)
+        shutil.rmtree(stack.folder.parent)
         return measured
+
+    def unchanged(self, bodies: Mapping[tuple[str, int], str], *, rounds: int) -> dict[tuple[str, int], list[float]]:
+        """
+        The seconds of updates that change nothing: programs by name and number of approved instances, taken in turns.
+        """
+        self._server.reset()
+        stacks = {}
+        for (name, count), body in bodies.items():
+            ids = self._enroll(count)
+            self._approve(ids)
+            stacks[name, count] = self._stack(body, ids)
+
+        def up(stack: Stack) -> float:
+            run = stack.end(stack.start(*UP), within=LONGEST_RUN)
+            assert run.code == 0, run
+            return run.seconds
+
+        for stack in stacks.values():
+            up(stack)
+        # The second one is not measured either: the first update left bytecode and caches cold.
+        taken = side_by_side({key: partial(up, stack) for key, stack in stacks.items()}, rounds=rounds)
+        for stack in stacks.values():
+            assert "created" not in stack.runs[-1].text, stack.runs[-1]
+            shutil.rmtree(stack.folder.parent)
+        return taken
 
     def pack(self, name: str, policies: str) -> tuple[str, str]:
         """
@@ -177,6 +200,19 @@ class Bench:
         (folder / "run").write_text(run)
         (folder / "run").chmod(0o755)
         return "--policy-pack", str(folder / "run")
+
+    def _enroll(self, instances: int) -> list[str]:
+        return [self._server.start_enrollment(subject=f"CN=host{number}.example.com") for number in range(instances)]
+
+    def _stack(self, body: str, ids: Sequence[str]) -> Stack:
+        folder = Path(tempfile.mkdtemp(dir=self._folder)) / "stack"
+        shutil.copytree(self._template, folder)
+        environment = {**cli_environment(self._cli, folder), **self._server.environment(), "PYTHONPATH": str(ROOT)}
+        del environment["PULUMI_DEBUG_GRPC"]  # writes every call of every plugin to a file
+        stack = Stack(folder, str(self._cli / "pulumi"), environment)
+        stack.write(PROGRAM.format(body=body))
+        (folder / "ids.json").write_text(json.dumps(ids))
+        return stack
 
     def _approve_after_first_poll(
         self, pending: set[str], seconds: float, stack: Stack, process: subprocess.Popen[str]
@@ -249,6 +285,34 @@ def _medians(runs: Sequence[Measured]) -> dict[str, object]:
         "unrelated_after_seconds": _median(run.after_seconds for run in runs),
         "peak_mib": _median(run.peak_mib for run in runs),
         "requests": dict(runs[-1].requests),
+    }
+
+
+def measure_unchanged(bench: Bench) -> dict[str, object]:
+    """
+    An `up` that changes nothing, with recorded gates and with as many plain components; its fixed part and what each
+    gate adds are the line through the medians.
+    """
+    kinds = {"plain components": WITH_PLAIN, "gates": WITH_GATES}
+    taken = bench.unchanged(
+        {(name, count): body for count in UNCHANGED for name, body in kinds.items()}, rounds=UNCHANGED_ROUNDS
+    )
+    figures: dict[str, dict[str, Any]] = {}
+    for name in kinds:
+        medians = [statistics.median(taken[name, count]) for count in UNCHANGED]
+        line = statistics.linear_regression(UNCHANGED, medians)
+        figures[name] = {
+            "seconds": {str(count): round(seconds, 2) for count, seconds in zip(UNCHANGED, medians, strict=True)},
+            "fixed_seconds": round(line.intercept, 2),
+            "each_ms": round(line.slope * 1000, 1),
+        }
+    plain, gates = figures.values()
+    return {
+        "rounds": UNCHANGED_ROUNDS,
+        "medians": figures,
+        "ratios": {str(count): ratio(taken["gates", count], taken["plain components", count]) for count in UNCHANGED},
+        "fixed_ratio": round(gates["fixed_seconds"] / plain["fixed_seconds"], 2),
+        "each_ratio": round(gates["each_ms"] / plain["each_ms"], 2),
     }
 
 
@@ -327,17 +391,19 @@ def _cli_folder() -> Path:
 
 def measure(report: Callable[[str], None]) -> dict[str, object]:
     """
-    All of it: a quarter of an hour.
+    All of it: twenty minutes.
     """
     with tempfile.TemporaryDirectory(prefix="kf-bench-") as folder, Sandbox() as server:
         bench = Bench(Path(folder), _cli_folder(), server)
         gates = measure_gates(bench)
         report(_gates_tables(gates))
+        unchanged = measure_unchanged(bench)
+        report(_unchanged_table(unchanged))
         large = {**measure_reads(bench), **measure_many(bench)}
         report(_large_table(large))
         policies = measure_policies(bench)
         report(_policies_table(policies))
-    return {"gates": gates, "large": large, "policies": policies}
+    return {"gates": gates, "unchanged": unchanged, "large": large, "policies": policies}
 
 
 def _gates_tables(figures: dict[str, Any]) -> str:
@@ -355,6 +421,16 @@ def _gates_tables(figures: dict[str, Any]) -> str:
         " resource without a gate is created, declared before and after the gates)"
     )
     return f"{title}\n\n{table(heads, rows)}\n\n{table(['of 300 pending gates', 'ratio'], ratios)}"
+
+
+def _unchanged_table(figures: dict[str, Any]) -> str:
+    rows: list[list[object]] = [
+        [name, *run["seconds"].values(), run["fixed_seconds"], run["each_ms"]]
+        for name, run in figures["medians"].items()
+    ]
+    rows.append(["ratio", *figures["ratios"].values(), figures["fixed_ratio"], figures["each_ratio"]])
+    title = f"An update that changes nothing, medians of {figures['rounds']} runs, seconds"
+    return f"{title}\n\n" + table(["", *figures["ratios"], "fixed", "each, ms"], rows)
 
 
 def _policies_table(figures: dict[str, Any]) -> str:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).parents[1]
+Name = TypeVar("Name")
 
 
 def description() -> dict[str, object]:
@@ -42,13 +44,13 @@ def current_commit() -> str | None:
     return run.stdout.strip() or None
 
 
-def side_by_side(contestants: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
+def side_by_side(contestants: Mapping[Name, Callable[[], float]], *, rounds: int) -> dict[Name, list[float]]:
     """
     What each measures, taken in turns, so that a slow moment of the machine meets all of them; once unmeasured first.
     """
     for measure in contestants.values():
         measure()
-    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    taken: dict[Name, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         names = list(contestants)
         for name in names if number % 2 else reversed(names):

@@ -1,15 +1,11 @@
 """
 How much polling the sandbox bears: many clients, many instances, minutes long; errors and memory are counted.
 
-    python benchmarks/sandbox_load.py [--seconds 300] [--clients 200] [--instances 1000] [--interval 1.0]
-
-The sandbox runs in a process of its own, as `python -m kf_provider sandbox`; its memory is read from /proc. The figures
-in kf_provider/sandbox/README.md were made with the defaults on 2 cores, which the clients shared.
+The sandbox runs in a process of its own, as `python -m kf_provider sandbox`; its memory is read from /proc.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -18,11 +14,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from .machine import table
+
+SECONDS = 300.0
+CLIENTS = 200
+INSTANCES = 1000
+INTERVAL = 1.0  # seconds between two polls of one client
 HEADERS = {"x-keyfactor-requested-with": "APIClient"}
 
 
@@ -36,14 +40,14 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
 
 
-async def poll(connection: dict[str, str], paths: list[str], *, until: float, interval: float, tally: Tally) -> None:
+async def poll(connection: dict[str, str], paths: list[str], *, until: float, tally: Tally) -> None:
     """
     One client, with a connection of its own: read an instance, pause, read another; until the end.
     """
     choose = random.Random()
     # One pool for all clients would measure httpx: it looks at every idle connection for every request.
     async with new_client(connection) as client:
-        await asyncio.sleep(choose.random() * interval)
+        await asyncio.sleep(choose.random() * INTERVAL)
         while time.monotonic() < until:
             before = time.monotonic()
             try:
@@ -53,7 +57,7 @@ async def poll(connection: dict[str, str], paths: list[str], *, until: float, in
                 tally.outcomes[type(exc).__name__] += 1
             took = time.monotonic() - before
             tally.latencies.append(took)
-            await asyncio.sleep(max(0.0, interval - took))
+            await asyncio.sleep(max(0.0, INTERVAL - took))
 
 
 def new_client(connection: dict[str, str]) -> httpx.AsyncClient:
@@ -77,7 +81,6 @@ async def watch_memory(process_id: int, *, until: float) -> list[float]:
     samples = []
     while time.monotonic() < until:
         samples.append(resident_mib(process_id))
-        print(f"  {samples[-1]:.1f} MiB", file=sys.stderr)
         await asyncio.sleep(10)
     return samples
 
@@ -91,33 +94,33 @@ def resident_mib(process_id: int) -> float:
     return int(kibibytes) / 1024
 
 
-async def load(connection: dict[str, str], process_id: int, options: argparse.Namespace) -> int:
+async def load(connection: dict[str, str], process_id: int) -> dict[str, Any]:
     """
-    Start the instances, let the clients loose, and print what came of it; 1 when there was an error.
+    Start the instances, let the clients loose, and tell what came of it.
     """
     tally = Tally()
     paths = []
     async with new_client(connection) as client:
-        for n in range(options.instances):
+        for n in range(INSTANCES):
             body = {"subject": f"CN=host{n}.keyexample.com", "approvals": 1}
             started = await client.post("/sandbox/enrollments", json=body)
             paths.append(f"/{connection['api_path']}/Workflow/Instances/{started.json()['instance_id']}")
-    until = time.monotonic() + options.seconds
+    until = time.monotonic() + SECONDS
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(watch_memory(process_id, until=until))
-        for _ in range(options.clients):
-            group.create_task(poll(connection, paths, until=until, interval=options.interval, tally=tally))
+        for _ in range(CLIENTS):
+            group.create_task(poll(connection, paths, until=until, tally=tally))
     memory = watch.result()
     latencies = sorted(tally.latencies)
     # The journal keeps the latest 20,000 requests: memory is level from the time when it is full.
     level = memory[len(memory) // 3 :]
-    figures = {
-        "clients": options.clients,
-        "instances": options.instances,
-        "seconds": options.seconds,
+    assert set(tally.outcomes) == {"200"}, tally.outcomes
+    return {
+        "clients": CLIENTS,
+        "instances": INSTANCES,
+        "seconds": SECONDS,
         "requests": len(latencies),
-        "requests_per_second": round(len(latencies) / options.seconds, 1),
-        "outcomes": dict(tally.outcomes),
+        "requests_per_second": round(len(latencies) / SECONDS, 1),
         "latency_ms": {
             "median": round(1000 * statistics.median(latencies), 1),
             "p99": round(1000 * latencies[int(len(latencies) * 0.99)], 1),
@@ -130,29 +133,21 @@ async def load(connection: dict[str, str], process_id: int, options: argparse.Na
             "highest": round(max(memory), 1),
         },
     }
-    print(json.dumps(figures, indent=2))
-    return 0 if set(tally.outcomes) == {"200"} else 1
 
 
-def main() -> int:
+def measure(report: Callable[[str], None]) -> dict[str, object]:
     """
-    Run the benchmark.
+    Five minutes of it.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--instances", type=int, default=1000)
-    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two polls of one client")
-    options = parser.parse_args()
     command = [sys.executable, "-m", "kf_provider", "sandbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as sandbox:
         try:
             assert sandbox.stdout is not None
-            connection = json.loads(sandbox.stdout.readline())
-            return asyncio.run(load(connection, sandbox.pid, options))
+            figures = asyncio.run(load(json.loads(sandbox.stdout.readline()), sandbox.pid))
         finally:
             sandbox.terminate()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    title = f"The sandbox under {CLIENTS} clients that read one of {INSTANCES:,} instances each second"
+    latency, memory = figures["latency_ms"], figures["memory_mib"]
+    heads = ["requests", *(f"{name}, ms" for name in latency), *(f"MiB, {name}" for name in memory)]
+    report(f"{title}\n\n{table(heads, [[figures['requests'], *latency.values(), *memory.values()]])}")
+    return figures
