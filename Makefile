@@ -36,9 +36,9 @@ help:
 	@echo 'make test-kerberos  Kerberos against a KDC of its own (compiles for four minutes, once)'
 	@echo 'make quick   those that need no CLI, no browser and no patience'
 	@echo 'make check   ruff, mypy --strict, the layer test'
-	@echo 'make bench   the figures of the README, measured on this machine'
+	@echo 'make bench   the figures of README and docs/figures.md, measured on this machine'
 	@echo 'make dist    the wheel and the source archive, in dist/'
-	@echo 'make pages   docs/reference.md, out of the docstrings; make picture: docs/gate.svg, out of a real update'
+	@echo 'make pages   docs/reference.md and the figures, out of docstrings and results; make picture: docs/gate.svg, out of a real update'
 	@echo 'make freeze  write the installed versions into constraints.txt'
 	@echo 'make clean   remove .venv and all caches of this checkout (the Pulumi CLI stays in the user cache)'
 
@@ -67,9 +67,10 @@ dist: $(INSTALLED)
 	@rm -rf dist
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
 
-# What is made of the source: the reference, and the picture in the README.
+# What is made of the source and of the last results: the reference, the figures; and the picture in the README.
 pages: $(INSTALLED)
 	@PYTHONPATH=. $(BIN)/python tools/reference.py
+	@$(BIN)/python -m benchmarks.page
 
 picture: $(INSTALLED)
 	@$(FIND_CLI) && PYTHONPATH=. exec $(BIN)/python -m tools.picture

@@ -1,9 +1,10 @@
 """
 The figures: `python -m benchmarks [schedules] [client] [commands] [engine] [sandbox] [--json]`, or `make bench`.
 
-Tables go to stdout and the figures to benchmarks/results/DATE.json, where those of other parts stay; with --json the
-figures go to stdout and the tables to stderr. Machines are noisy: times are measured beside each other in one run and
-given as ratios of medians.
+Tables go to stdout and the figures to benchmarks/results/DATE.json, where those of other parts stay, and from the
+newest whole run into the pages; with --json the figures go to stdout and the tables to stderr.
+
+Machines are noisy: times are measured beside each other in one run and given as ratios of medians.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import json
 import sys
 
-from . import client, commands, engine, sandbox_load, schedules
+from . import client, commands, engine, page, sandbox_load, schedules
 from .machine import ROOT, current_commit, description
 
 PARTS = {
@@ -52,6 +53,7 @@ def main() -> None:
     if options.json:
         print(_json(figures), end="")
     else:
+        page.write()
         print(f"\nkept in {path.relative_to(ROOT)}")
 
 

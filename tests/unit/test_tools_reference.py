@@ -1,10 +1,13 @@
 """
-docs/reference.md is made of the code as it is.
+docs/reference.md is made of the code as it is, and the figures are those of the last run of `make bench`.
 """
 
 from __future__ import annotations
 
+import re
+
 import kf_provider as kf
+from benchmarks import page
 from tools import reference
 
 
@@ -26,3 +29,14 @@ def test_nothing_public_is_missing() -> None:
 
 # Records of `Client`, which have the fields of the results, and types for annotations.
 DATA = {"Filters", "InstanceDefinition", "InstanceSignal", "Settings"}
+
+
+def test_figures_are_of_the_last_run() -> None:
+    """
+    `make pages` would change no figure, and each table has its place in one page.
+    """
+    texts = [path.read_text() for path in page.PAGES]
+    figures = page.newest()
+
+    assert [page.filled(text, figures) for text in texts] == texts, "run `make pages`"
+    assert sorted(page.BLOCKS) == sorted(re.findall(r"<!-- figures: (\w+) -->", "".join(texts)))
