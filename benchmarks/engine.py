@@ -29,6 +29,7 @@ from kf_provider.sandbox import Sandbox
 from tests.engine.stack import PROJECT, Stack, cli_environment
 
 from .machine import ROOT, ratio, side_by_side, table
+from .page import large_table, unchanged_table
 
 GATES = 300
 PENDING_SECONDS = 30.0
@@ -398,9 +399,9 @@ def measure(report: Callable[[str], None]) -> dict[str, object]:
         gates = measure_gates(bench)
         report(_gates_tables(gates))
         unchanged = measure_unchanged(bench)
-        report(_unchanged_table(unchanged))
+        report(f"The same update again, medians of {UNCHANGED_ROUNDS} runs\n\n{unchanged_table(unchanged)}")
         large = {**measure_reads(bench), **measure_many(bench)}
-        report(_large_table(large))
+        report(f"Large programs\n\n{large_table(large)}")
         policies = measure_policies(bench)
         report(_policies_table(policies))
     return {"gates": gates, "unchanged": unchanged, "large": large, "policies": policies}
@@ -423,16 +424,6 @@ def _gates_tables(figures: dict[str, Any]) -> str:
     return f"{title}\n\n{table(heads, rows)}\n\n{table(['of 300 pending gates', 'ratio'], ratios)}"
 
 
-def _unchanged_table(figures: dict[str, Any]) -> str:
-    rows: list[list[object]] = [
-        [name, *run["seconds"].values(), run["fixed_seconds"], run["each_ms"]]
-        for name, run in figures["medians"].items()
-    ]
-    rows.append(["ratio", *figures["ratios"].values(), figures["fixed_ratio"], figures["each_ratio"]])
-    title = f"An update that changes nothing, medians of {figures['rounds']} runs, seconds"
-    return f"{title}\n\n" + table(["", *figures["ratios"], "fixed", "each, ms"], rows)
-
-
 def _policies_table(figures: dict[str, Any]) -> str:
     rows = [[f"{figures['resources']} resources, {name} pack, s", taken] for name, taken in figures["seconds"].items()]
     rows.append(["recommended to empty", figures["to_empty"]])
@@ -440,11 +431,3 @@ def _policies_table(figures: dict[str, Any]) -> str:
         [f"certificates-need-approval on {figures['rules_resources']:,} resources, s", figures["rules_seconds"]]
     )
     return f"Policy packs, medians of {ROUNDS} runs\n\n" + table(["", "figure"], rows)
-
-
-def _large_table(figures: dict[str, Any]) -> str:
-    rows = [
-        [f"{run['count']:,} {name}", run["seconds"], run["peak_mib"], sum(run["requests"].values())]
-        for name, run in figures.items()
-    ]
-    return "Large programs, one run of each\n\n" + table(["", "seconds", "peak MiB", "requests"], rows)
