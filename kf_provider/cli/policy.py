@@ -16,11 +16,15 @@ import click
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..policy import Finding, Graph, StackFileError, rules
-from ..policy.parameters import PARAMETERS, checked
+from ..policy.parameters import ABOUT, PARAMETERS, checked
 from .exits import BROKEN_INPUT, USAGE, VIOLATED
 from .options import as_json, tell
 
+# What a code scanning page takes for low, high and critical: GitHub's bounds are 4, 7 and 9.
+_SECURITY_SEVERITY: Final = {"low": "2.0", "high": "8.0", "critical": "9.5"}
 _REASON: Final = "violated when exceptions were written: say why it may stay"
+
+_TOO_DEEP: Final = "is nested too deeply to be read: give the file that Pulumi wrote, as it is"
 
 
 class Match(BaseModel):
@@ -137,9 +141,12 @@ def check_command(
     try:
         document = _document(kept)
         graph = Graph.from_state(document) if state is not None else Graph.from_preview(document)
+        judged = list(_findings(graph, configuration, types, also))
     except StackFileError as error:
         _end(f"{_spoken(kept)} {error}", BROKEN_INPUT)
-    found = [finding for finding in _findings(graph, configuration, types, also) if not configuration.excepts(finding)]
+    except RecursionError:
+        _end(f"{_spoken(kept)} {_TOO_DEEP}", BROKEN_INPUT)
+    found = [finding for finding in judged if not configuration.excepts(finding)]
     violated = [
         finding
         for finding in found
@@ -172,7 +179,9 @@ def _document(file: str) -> object:
             return json.load(text)
     except OSError as error:
         _end(f"{_spoken(file)} cannot be read: {error.strerror}", BROKEN_INPUT)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        _end(f"{_spoken(file)} {_TOO_DEEP}", BROKEN_INPUT)
+    except ValueError:
         _end(f"{_spoken(file)} is not JSON", BROKEN_INPUT)
 
 
@@ -221,13 +230,14 @@ def _as_text(found: Sequence[Finding]) -> str:
         return "no rule is violated"
     return "\n".join(
         f"{finding.verdict}: {finding.rule}: {finding.message}\n"
-        f"  {finding.urn}{f'  ({finding.source})' if finding.source else ''}"
+        f"  {finding.urn}{f'  ({finding.source})' if finding.source else ''}\n"
+        f"  severity {ABOUT[finding.rule].severity}: {ABOUT[finding.rule].url}"
         for finding in found
     )
 
 
 def _as_json(found: Sequence[Finding]) -> str:
-    return as_json({"findings": [asdict(finding) for finding in found]})
+    return as_json({"findings": [{**asdict(finding), **asdict(ABOUT[finding.rule])} for finding in found]})
 
 
 def _as_sarif(found: Sequence[Finding]) -> str:
@@ -257,7 +267,7 @@ def _as_sarif(found: Sequence[Finding]) -> str:
     driver = {
         "name": "kf policy check",
         "version": version("kf-provider"),
-        "rules": [{"id": rule} for rule in (*rules.RULES, *rules.OPT_IN)],
+        "rules": [_sarif_rule(rule) for rule in (*rules.RULES, *rules.OPT_IN)],
     }
     return as_json(
         {
@@ -266,6 +276,18 @@ def _as_sarif(found: Sequence[Finding]) -> str:
             "runs": [{"tool": {"driver": driver}, "results": results}],
         }
     )
+
+
+def _sarif_rule(rule: str) -> dict[str, Any]:
+    about = ABOUT[rule]
+    return {
+        "id": rule,
+        "shortDescription": {"text": about.description},
+        "help": {"text": about.remediation},
+        "helpUri": about.url,
+        "defaultConfiguration": {"level": "note" if about.severity == "low" else "error"},
+        "properties": {"security-severity": _SECURITY_SEVERITY[about.severity], "tags": ["security"]},
+    }
 
 
 def _as_junit(found: Sequence[Finding]) -> str:
@@ -281,7 +303,9 @@ def _as_junit(found: Sequence[Finding]) -> str:
             suite.add_testcase(TestCase("all resources", classname=rule))
         for finding in violated:
             case = TestCase(finding.urn, classname=rule)
-            case.result = [Failure(finding.message)]
+            failure = Failure(finding.message, type_=ABOUT[rule].severity)
+            failure.text = f"{ABOUT[rule].remediation}\n{ABOUT[rule].url}"
+            case.result = [failure]
             suite.add_testcase(case)
     report = JUnitXml()
     report.add_testsuite(suite)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import cryptography  # noqa: F401 - names.py reads signing requests by it: lacking, it is an error here, no verdict later
 from pulumi_policy import (
@@ -30,10 +30,8 @@ from pulumi_policy.proxy import UnknownValueError
 from . import rules
 from .certificates import CERTIFICATES, matcher
 from .graph import RECORD_TYPE, UNKNOWN, Graph, Node, read, readable
-from .parameters import PARAMETERS, checked
+from .parameters import ABOUT, PARAMETERS, checked
 from .rules import SANS, SUBJECT, By, Finding, Ledger
-
-_PAGE: Final = "https://github.com/kf-provider/kf_provider/blob/main/docs/policies.md"
 
 
 class _StackRule(StackValidationPolicy):
@@ -105,7 +103,7 @@ def verdicts_are_known(policies: Iterable[Policy]) -> StackValidationPolicy:
         validate=tell,
         enforcement_level=EnforcementLevel.ADVISORY,
         severity=Severity.LOW,
-        url=f"{_PAGE}#the-rules",
+        url=ABOUT["approvals-are-recorded"].url,
     )
 
 
@@ -119,9 +117,7 @@ def certificates_need_approval(
     """
     return _stack_policy(
         "certificates-need-approval",
-        "Each certificate waits for an approved workflow instance.",
         rules.certificates_need_approval,
-        "Give the certificate `depends_on=[approval]`, where `approval` is a kf_provider.WorkflowApproval.",
         {"types": types, "also": also, "through_certificates": through_certificates},
     )
 
@@ -171,14 +167,11 @@ def certificates_wait_for_approval(
 
     policy = _ResourceRule(
         name=name,
-        description="Each certificate is made after its approval is recorded.",
         validate=tell,
         remediate=look,
         enforcement_level=EnforcementLevel.REMEDIATE,
         config_schema=_schema(name),
-        severity=Severity.CRITICAL,
-        remediation_steps="Let a kf_provider.WorkflowApproval that expects this subject come before the certificate.",
-        url=f"{_PAGE}#before-each-creation",
+        **_about(name),
     )
     return policy
 
@@ -191,9 +184,7 @@ def one_approval_one_certificate(
     """
     return _stack_policy(
         "one-approval-one-certificate",
-        "Each certificate has an approved workflow instance of its own.",
         rules.one_approval_one_certificate,
-        "Start a request for each certificate, and give each a WorkflowApproval of its own.",
         {"types": types, "also": also},
         level=EnforcementLevel.ADVISORY if allow_shared else EnforcementLevel.MANDATORY,
     )
@@ -213,9 +204,7 @@ def approval_matches_certificate(
     """
     return _stack_policy(
         "approval-matches-certificate",
-        "Each certificate asks for what was approved.",
         rules.approval_matches_certificate,
-        "Give the gate `expect` with the subject and the names of this certificate.",
         {"types": types, "also": also, "subject": subject, "sans": sans},
     )
 
@@ -236,9 +225,7 @@ def approvals_are_complete(
     """
     return _stack_policy(
         "approvals-are-complete",
-        "Each recorded approval is Complete, and what this house allows.",
         rules.approvals_are_complete,
-        "Start a new request and pass its id to the gate.",
         {
             "servers": servers,
             "definitions": definitions,
@@ -255,11 +242,8 @@ def approvals_are_recorded() -> StackValidationPolicy:
     """
     return _stack_policy(
         "approvals-are-recorded",
-        "Approvals that a preview cannot judge.",
         rules.approvals_are_recorded,
-        "Nothing is to be done: the update waits for them.",
         level=EnforcementLevel.ADVISORY,
-        severity=Severity.LOW,
     )
 
 
@@ -270,9 +254,7 @@ def no_insecure_settings() -> StackValidationPolicy:
     """
     return _stack_policy(
         "no-insecure-settings",
-        "Approvals are asked of a server that is verified, and no gate is off.",
         partial(rules.no_insecure_settings, environment=os.environ),
-        "Remove the setting.",
     )
 
 
@@ -297,25 +279,19 @@ def records_are_genuine() -> ResourceValidationPolicy:
 
     return ResourceValidationPolicy(
         name="records-are-genuine",
-        description="Each record of an approval is one of kf_provider.",
         validate=tell,
         remediate=look,
         enforcement_level=EnforcementLevel.REMEDIATE,
-        severity=Severity.CRITICAL,
-        remediation_steps="Make approvals by kf_provider.WorkflowApproval alone, and leave none out of a run.",
-        url=f"{_PAGE}#the-rules",
+        **_about("records-are-genuine"),
     )
 
 
 def _stack_policy(
     name: str,
-    description: str,
     rule: Callable[..., Iterable[Finding]],
-    remediation: str,
     given: Mapping[str, Any] | None = None,
     *,
     level: EnforcementLevel = EnforcementLevel.MANDATORY,
-    severity: Severity = Severity.HIGH,
 ) -> StackValidationPolicy:
     own = _given(name, given or {})
 
@@ -333,13 +309,10 @@ def _stack_policy(
 
     policy = _StackRule(
         name=name,
-        description=description,
         validate=validate,
         enforcement_level=level,
         config_schema=_schema(name),
-        severity=severity,
-        remediation_steps=remediation,
-        url=f"{_PAGE}#the-rules",
+        **_about(name),
     )
     return policy
 
@@ -349,6 +322,19 @@ def _given(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         return checked(name, given)
     except ValueError as error:
         raise ValueError(f"policy.{name.replace('-', '_')} {error}") from None
+
+
+def _about(name: str) -> dict[str, Any]:
+    """
+    What a policy says of its rule, as pulumi-policy takes it.
+    """
+    about = ABOUT[name]
+    return {
+        "description": about.description,
+        "severity": Severity[about.severity.upper()],
+        "remediation_steps": about.remediation,
+        "url": about.url,
+    }
 
 
 def _schema(name: str) -> PolicyConfigSchema | None:

@@ -1,13 +1,70 @@
 """
-What can be set of each rule: by the arguments of its policy, and in Pulumi's policy configuration, by the same names.
+What is said of each rule, and what can be set of it: by the arguments of its policy, and in Pulumi's policy
+configuration, by the same names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from ..durations import duration_seconds
+
+_PAGE: Final = "https://github.com/kf-provider/kf_provider/blob/main/docs/policies.md"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """
+    What packs and reports say of a rule, beside its findings.
+    """
+
+    description: str
+    severity: Literal["low", "high", "critical"]
+    remediation: str
+    url: str = f"{_PAGE}#the-rules"
+
+
+ABOUT: Final[Mapping[str, About]] = {
+    "certificates-need-approval": About(
+        "Each certificate waits for an approved workflow instance.",
+        "high",
+        "Give the certificate `depends_on=[approval]`, where `approval` is a kf_provider.WorkflowApproval.",
+    ),
+    "one-approval-one-certificate": About(
+        "Each certificate has an approved workflow instance of its own.",
+        "high",
+        "Start a request for each certificate, and give each a WorkflowApproval of its own.",
+    ),
+    "approvals-are-complete": About(
+        "Each recorded approval is Complete, and what this house allows.",
+        "high",
+        "Start a new request and pass its id to the gate.",
+    ),
+    "records-are-genuine": About(
+        "Each record of an approval is one of kf_provider.",
+        "critical",
+        "Make approvals by kf_provider.WorkflowApproval alone, and leave none out of a run.",
+    ),
+    "no-insecure-settings": About(
+        "Approvals are asked of a server that is verified, and no gate is off.", "high", "Remove the setting."
+    ),
+    "approvals-are-recorded": About(
+        "Approvals that a preview cannot judge.", "low", "Nothing is to be done: the update waits for them."
+    ),
+    "certificates-wait-for-approval": About(
+        "Each certificate is made after its approval is recorded.",
+        "critical",
+        "Let a kf_provider.WorkflowApproval that expects this subject come before the certificate.",
+        f"{_PAGE}#before-each-creation",
+    ),
+    "approval-matches-certificate": About(
+        "Each certificate asks for what was approved.",
+        "high",
+        "Give the gate `expect` with the subject and the names of this certificate.",
+    ),
+}
 
 # The kinds of values, as JSON schema has them.
 _TEXTS: Final = {"type": "array", "items": {"type": "string"}}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from kf_provider.policy.parameters import ABOUT
+
 from .conftest import Kf
 
 URN = "urn:pulumi:prod::shop::tls:index/selfSignedCert:SelfSignedCert::web"
@@ -49,6 +51,7 @@ def test_violated(kf: Kf, file: str) -> None:
     assert URN in run.out
     assert "depends_on=[approval]" in run.out
     assert "stacks/__main__.py:13" in run.out
+    assert f"severity high: {ABOUT['certificates-need-approval'].url}" in run.out
     assert "canary" not in f"{run}{piped}"
     assert [("certificates-need-approval", URN, "violated", "stacks/__main__.py:13")] == [
         (each["rule"], each["urn"], each["verdict"], each["source"]) for each in piped.json["findings"]
@@ -76,6 +79,26 @@ def test_reports(kf: Kf, file: str) -> None:
     assert ("stacks/__main__.py", 13) == (place["artifactLocation"]["uri"], place["region"]["startLine"])
     assert [URN] == [case.get("name") for case in junit.iter("testcase") if case.find("failure") is not None]
     assert 6 == len(list(junit.iter("testcase")))
+    (rule,) = [each for each in sarif["runs"][0]["tool"]["driver"]["rules"] if each["id"] == result["ruleId"]]
+    about = ABOUT["certificates-need-approval"]
+    assert ("8.0", "error") == (rule["properties"]["security-severity"], rule["defaultConfiguration"]["level"])
+    assert (about.url, about.remediation) == (rule["helpUri"], rule["help"]["text"])
+    (failure,) = junit.iter("failure")
+    assert ("high", f"{about.remediation}\n{about.url}") == (failure.get("type"), failure.text)
+
+
+@pytest.mark.parametrize("depth", [900, 5_000])
+def test_nested(kf: Kf, depth: int) -> None:
+    """
+    Values of any depth are read, or refused in one line.
+    """
+    resource = {**state()["deployment"]["resources"][0], "inputs": {"subject": 0}}
+    said = json.dumps({"deployment": {"resources": [resource]}}).replace("0}", f"{'[' * depth}{']' * depth}}}")
+
+    run = kf("policy", "check", "--state", "-", said=said)
+
+    assert run.code in (20, 65), run
+    assert (run.code == 65) == (run.err.count("\n") == 1 and "is nested too deeply" in run.err)
 
 
 def test_exceptions(kf: Kf, file: str) -> None:
@@ -113,7 +136,7 @@ def test_levels(kf: Kf, file: str, level: str, code: int) -> None:
         (["--state", "-", "--preview", "-"], "", 2, "--state FILE or --preview FILE"),
         (["--state", "none.json"], "", 65, "cannot be read"),
         (["--state", "-"], "no JSON", 65, "is not JSON"),
-        (["--state", "-"], "[" * 100_000, 65, "is not JSON"),
+        (["--state", "-"], "[" * 100_000, 65, "is nested too deeply"),
         (["--state", "-"], "[]", 65, "pulumi stack export"),
         (["--preview", "-"], '{"steps": [], "changeSummary": {"same": 3}}', 65, "--show-sames"),
         (["--state", "-", "--config", "none.json"], "{}", 65, "none.json"),
