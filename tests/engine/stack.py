@@ -23,6 +23,14 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "gate"
 RUN_SECONDS = 120
 
+# The frames of Pulumi's SDK in a program's process, and how its traceback ends when the engine has ended its call.
+SDK = re.compile(
+    r"/site-packages/(pulumi/runtime|pulumi/output\.py|pulumi/log\.py|grpc)\b"
+    r"|/lib/python[\d.]+/(asyncio|concurrent)/|/pulumi-language-python-exec$"
+)
+ANOTHER = re.compile(r"(?:During handling of the above|The above exception was the direct)[^\n]+:\s+Traceback")
+ENDED = re.compile(r"^ *Exception: context canceled$|^\s+status = StatusCode\.(CANCELLED|UNAVAILABLE)$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -34,6 +42,27 @@ class Run:
 
     def __str__(self) -> str:
         return f"exit {self.code} after {self.seconds:.1f} s\n{self.text}"
+
+    @property
+    def tracebacks(self) -> list[str]:
+        """
+        The tracebacks, but for those of Pulumi's SDK about a call of the program that the engine ended.
+
+        A run that is refused has one of these now and then: the program ends before the engine does, or after it.
+        """
+        _, *chains = ANOTHER.sub("\0", self.text).split("Traceback")
+        return [f"Traceback{chain}" for chain in chains if not _ended_by_engine(chain)]
+
+
+def _ended_by_engine(chain: str) -> bool:
+    """Whether a chain of tracebacks is the SDK's alone, and the last of them is about a call that the engine ended."""
+    files = re.findall(r'^ *File "(.+?)", line \d', chain, re.MULTILINE)
+    *_, last = chain.split("\0")
+    return (
+        any(file.endswith("/pulumi-language-python-exec") for file in files)
+        and all(SDK.search(file) for file in files)
+        and ENDED.search(last) is not None
+    )
 
 
 @dataclass
