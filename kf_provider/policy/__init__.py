@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import rules
 from .certificates import CERTIFICATES, REQUESTS, UPLOADS
+from .findings import Finding
 from .graph import Graph, Node, StackFileError
-from .rules import Finding
 
 if TYPE_CHECKING:
     from .pack import (

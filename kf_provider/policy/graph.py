@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from operator import getitem
+from typing import Any, Final, TypeGuard
 
 from ..keyfactor.models import moment
 from .certificates import is_naming
@@ -41,11 +42,27 @@ _OWN_CODE: Final = re.compile(r"project:///(?P<file>[^#]+)#(?P<line>[0-9]+)(,[0-
 _LIBRARY: Final = re.compile("/(site|dist)-packages/")
 
 
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """
+    Whether a value is a list, and no text.
+    """
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def is_unknown(value: object) -> bool:
     """
     Whether a value of `Node.properties` cannot be read: not known yet, or encrypted.
     """
     return value is UNKNOWN or value is SECRET
+
+
+def at_path(value: Any, path: str) -> Any:
+    """
+    What is at a path, with a dot between its parts, or what cannot be read above it; None where nothing is.
+    """
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else value if is_unknown(value) else None
+    return value
 
 
 class StackFileError(ValueError):
@@ -89,11 +106,11 @@ class Graph:
 
         Raises StackFileError for anything else.
         """
-        state = _member(document, "deployment") or _member(_member(document, "checkpoint"), "latest")
+        state = at_path(document, "deployment") or at_path(document, "checkpoint.latest")
         if not isinstance(state, Mapping):
             raise StackFileError("is not a stack's state: give the file that `pulumi stack export` writes")
         resources = [] if state.get("resources") is None else state["resources"]  # null in an empty stack
-        if not isinstance(resources, Sequence) or isinstance(resources, str):
+        if not is_list(resources):
             raise StackFileError("is not a stack's state: its `resources` are no list")
         states = [each for each in resources if isinstance(each, Mapping) and each.get("delete") is not True]
         nodes = (_node(each, each.get("outputs") or each.get("inputs")) for each in states)
@@ -107,11 +124,11 @@ class Graph:
         Raises StackFileError for anything else, and for a preview that leaves out what stays the same: a certificate in
         it may wait for an approval that is not shown.
         """
-        steps = _member(document, "steps")
-        if not isinstance(steps, Sequence) or isinstance(steps, str):
+        steps = at_path(document, "steps")
+        if not is_list(steps):
             raise StackFileError("is not a preview: give what `pulumi preview --json --show-sames` writes")
         shown = [step for step in steps if isinstance(step, Mapping)]
-        same = _member(_member(document, "changeSummary"), "same")
+        same = at_path(document, "changeSummary.same")
         if isinstance(same, int | float) and same > sum(step.get("op") == "same" for step in shown):
             raise StackFileError(
                 "leaves out what stays the same, and with it the approvals that are recorded: run "
@@ -240,10 +257,6 @@ class _Reached:
                     found[above] |= self._sets.get(place, found[place])
 
 
-def _member(document: object, key: str) -> object:
-    return document.get(key) if isinstance(document, Mapping) else None
-
-
 def _named(nodes: Iterable[Node | None]) -> list[Node]:
     return [node for node in nodes if node is not None]
 
@@ -252,7 +265,7 @@ def _previewed(step: Mapping[str, Any]) -> Node | None:
     """
     The resource that a step leads to; its inputs, and what is recorded of it where nothing changes.
     """
-    state, before = step.get("newState"), _member(step.get("oldState"), "outputs")
+    state, before = step.get("newState"), at_path(step, "oldState.outputs")
     if not isinstance(state, Mapping):
         return None  # deleted
     inputs = state.get("inputs")
@@ -274,7 +287,7 @@ def _node(state: Mapping[str, Any], properties: object) -> Node | None:
         parent=parent if isinstance(parent, str) else None,
         dependencies=tuple(dict.fromkeys(needed)),
         provider=provider.rpartition("::")[0] if isinstance(provider, str) else None,  # the URN, and then the id
-        properties=read(token, properties, _member_of) if isinstance(properties, Mapping) else {},
+        properties=read(token, properties) if isinstance(properties, Mapping) else {},
         ignore_changes=tuple(_texts(state.get("ignoreChanges"))),
         is_component=state.get("custom") is not True,
         is_read=state.get("external") is True,
@@ -288,8 +301,8 @@ def _source(state: Mapping[str, Any]) -> str | None:
     The first line of the program's own code that led to a resource; frames of libraries are none.
     """
     trace = state.get("stackTrace")
-    frames = trace if isinstance(trace, Sequence) and not isinstance(trace, str) else ()
-    for place in (state.get("sourcePosition"), *(_member(frame, "sourcePosition") for frame in frames)):
+    frames = trace if is_list(trace) else ()
+    for place in (state.get("sourcePosition"), *(at_path(frame, "sourcePosition") for frame in frames)):
         if not isinstance(place, str) or _LIBRARY.search(place):
             continue
         if found := _OWN_CODE.fullmatch(place):
@@ -297,32 +310,27 @@ def _source(state: Mapping[str, Any]) -> str | None:
     return None
 
 
-def read(token: str, properties: Mapping[str, Any], member: Callable[[Any, str], Any]) -> Mapping[str, Any]:
+def read(token: str, properties: Mapping[str, Any], member: Callable[[Any, Any], Any] = getitem) -> Mapping[str, Any]:
     """
     The properties that rules look at: all of a record or a provider, and the names of whatever may be a certificate.
+
+    `member` takes an item of a list or an object.
     """
     is_whole = token in (RECORD_TYPE, PROVIDER_TYPE)
-    return {key: member(properties, key) for key in properties if is_whole or is_naming(key)}
+    return {key: readable(member(properties, key), member) for key in properties if is_whole or is_naming(key)}
 
 
-def _member_of(properties: Mapping[str, Any], key: str) -> Any:
-    return readable(properties[key])
-
-
-def readable(value: Any) -> Any:
+def readable(value: Any, member: Callable[[Any, Any], Any]) -> Any:
     """
-    A value of a state or of a preview, with UNKNOWN and SECRET for what is not there.
+    A value of a state, of a preview or of a pack, with UNKNOWN and SECRET for what is not there.
     """
     if isinstance(value, Mapping):
-        if _SIGNATURE in value:
-            return SECRET
-        return {key: readable(each) for key, each in value.items()}
-    if isinstance(value, str):
-        return UNKNOWN if value in _UNKNOWNS else value
-    return [readable(each) for each in value] if isinstance(value, Sequence) else value
+        members = {key: readable(member(value, key), member) for key in value}
+        return SECRET if _SIGNATURE in members else members
+    if is_list(value):
+        return [readable(member(value, index), member) for index in range(len(value))]
+    return UNKNOWN if isinstance(value, str) and value in _UNKNOWNS else value
 
 
 def _texts(value: object) -> list[str]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return []
-    return [each for each in value if isinstance(each, str)]
+    return [each for each in value if isinstance(each, str)] if is_list(value) else []

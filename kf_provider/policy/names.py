@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .certificates import OTHER_NAMES, SIGNING_REQUESTS, SUBJECTS, normal
-from .graph import is_unknown
+from .graph import at_path, is_list, is_unknown
 
 _PART: Final = re.compile(r'\s*([A-Za-z0-9.]+)\s*=\s*("(?:[^"\\]|\\.)*"|(?:[^,+\\]|\\.)*)\s*(?:[,+]|\Z)')
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -62,23 +62,13 @@ def requested(properties: Mapping[str, Any]) -> Names:
 
     Without a subject, the first of the other names stands for its common name.
     """
-    subject: set[tuple[str, str]] = set()
-    others: list[str] = []
-    is_whole = True
-    for value in _at_any(properties, SUBJECTS):
-        is_whole = is_whole and not _has_unknown(value)
-        subject |= set(_subject(value))
-    for value in _at_any(properties, OTHER_NAMES):
-        is_whole = is_whole and not _has_unknown(value)
-        others += _leaves(value)
-    for value in _at_any(properties, SIGNING_REQUESTS):
-        if isinstance(value, str):
-            found = _signing_request(value)
-            subject |= found.subject
-            others += sorted(found.others)
-            is_whole = is_whole and found.is_whole
-        else:
-            is_whole = is_whole and not _has_unknown(value)
+    subjects, names, requests = (_at_any(properties, paths) for paths in (SUBJECTS, OTHER_NAMES, SIGNING_REQUESTS))
+    subject, others = set(_subject(subjects)), _leaves(names)
+    is_whole = not _has_unknown([subjects, names, requests])
+    for found in map(_signing_request, _leaves(requests)):
+        subject |= found.subject
+        others += sorted(found.others)
+        is_whole = is_whole and found.is_whole
     if not any(part == "CN" for part, _ in subject) and others:
         subject.add(("CN", others[0].lower()))
     return Names(frozenset(subject), frozenset(name.lower() for name in others), is_whole)
@@ -90,13 +80,9 @@ def approved(expect: object, *, subject: str, sans: str) -> Names:
     """
     if is_unknown(expect):
         return Names(is_whole=False)
-    subjects = [*_expected(expect, subject)]
-    others = [*_expected(expect, sans)]
-    return Names(
-        frozenset(part for value in subjects for part in _subject(value)),
-        frozenset(name.lower() for value in others for name in _leaves(value)),
-        not any(_has_unknown(value) for value in (*subjects, *others)),
-    )
+    subjects, others = [*_expected(expect, subject)], [*_expected(expect, sans)]
+    names = frozenset(name.lower() for name in _leaves(others))
+    return Names(frozenset(_subject(subjects)), names, not _has_unknown([subjects, others]))
 
 
 def lacking(asked: Names, given: Names, *, with_others: bool) -> str | None:
@@ -115,19 +101,17 @@ def _subject(value: object) -> Iterator[tuple[str, str]]:
     """
     The parts of a subject, which is a distinguished name, a common name, or a mapping of parts.
     """
-    if isinstance(value, str):
-        if "=" not in value:
-            yield "CN", value.strip().lower()
-        for part, text in _PART.findall(value):
-            bare = text[1:-1] if text[:1] == '"' else text.strip()
-            yield _part(part), _ESCAPED.sub(r"\1", bare).lower()
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            for text in _leaves(inner):
-                yield _part(str(key)), text.lower()
-    elif isinstance(value, Sequence):
-        for each in value:
-            yield from _subject(each)
+    for each in _items(value):
+        if isinstance(each, str):
+            if "=" not in each:
+                yield "CN", each.strip().lower()
+            for part, text in _PART.findall(each):
+                bare = text[1:-1] if text[:1] == '"' else text.strip()
+                yield _part(part), _ESCAPED.sub(r"\1", bare).lower()
+        elif isinstance(each, Mapping):
+            for key, inner in each.items():
+                for text in _leaves(inner):
+                    yield _part(str(key)), text.lower()
 
 
 def _part(name: str) -> str:
@@ -135,39 +119,43 @@ def _part(name: str) -> str:
 
 
 def _leaves(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [value] if value else []
-    if isinstance(value, Mapping):
-        return [text for each in value.values() for text in _leaves(each)]
-    return [text for each in value for text in _leaves(each)] if isinstance(value, Sequence) else []
+    return [each for each in _items(value, with_members=True) if isinstance(each, str) and each]
 
 
 def _has_unknown(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_unknown, value.values()))
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return any(map(_has_unknown, value))
-    return is_unknown(value)
+    return any(map(is_unknown, _items(value, with_members=True)))
 
 
-def _at_any(properties: Mapping[str, Any], paths: Sequence[str]) -> Iterator[object]:
-    for path in paths:
-        yield from _at(properties, path.split("."))
+def _items(value: object, *, with_members: bool = False) -> Iterator[object]:
+    """
+    A value, or what is in it, at any depth, if it is a list; `with_members` also if it is an object.
+    """
+    todo = [value]
+    while todo:
+        value = todo.pop()
+        if is_list(value):
+            todo += reversed(value)
+        elif with_members and isinstance(value, Mapping):
+            todo += reversed(list(value.values()))
+        else:
+            yield value
+
+
+def _at_any(properties: Mapping[str, Any], paths: Sequence[str]) -> list[object]:
+    return [value for path in paths for value in _at(properties, path.split("."))]
 
 
 def _at(value: object, path: Sequence[str]) -> Iterator[object]:
     """
     What is at a path, in one object or in each of a list.
     """
-    if is_unknown(value) or not path:
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if isinstance(key, str) and normal(key) == path[0]:
-                yield from _at(inner, path[1:])
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for each in value:
-            yield from _at(each, path)
+    for each in _items(value):
+        if is_unknown(each) or not path:
+            yield each
+        elif isinstance(each, Mapping):
+            for key, inner in each.items():
+                if isinstance(key, str) and normal(key) == path[0]:
+                    yield from _at(inner, path[1:])
 
 
 def _expected(expect: object, path: str) -> Iterator[object]:
@@ -178,10 +166,7 @@ def _expected(expect: object, path: str) -> Iterator[object]:
         if key == path or str(key).startswith(f"{path}."):
             yield value
         elif path.startswith(f"{key}."):
-            inner = value
-            for part in path.removeprefix(f"{key}.").split("."):
-                inner = inner.get(part) if isinstance(inner, Mapping) else inner if _has_unknown(inner) else None
-            yield inner
+            yield at_path(value, path.removeprefix(f"{key}."))
 
 
 def _signing_request(text: str) -> Names:

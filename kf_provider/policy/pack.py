@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import cryptography  # noqa: F401 - names.py reads signing requests by it: lacking, it is an error here, no verdict later
 from pulumi_policy import (
@@ -29,9 +29,13 @@ from pulumi_policy.proxy import UnknownValueError
 
 from . import rules
 from .certificates import CERTIFICATES, matcher
-from .graph import RECORD_TYPE, UNKNOWN, Graph, Node, read, readable
+from .findings import Finding
+from .graph import RECORD_TYPE, UNKNOWN, Graph, Node, read
+from .ledger import By, Ledger
 from .parameters import ABOUT, PARAMETERS, checked
-from .rules import SANS, SUBJECT, By, Finding, Ledger
+from .rules import SANS, SUBJECT
+
+_UNSEEN: Final = "was not looked at: leave this policy at the level remediate"
 
 
 class _StackRule(StackValidationPolicy):
@@ -135,26 +139,17 @@ def certificates_wait_for_approval(
     name = "certificates-wait-for-approval"
     given = _given(name, {"types": types, "also": also, "by": by, "subject": subject})
     ledger = Ledger()
-    genuine: dict[str, bool] = {}
+    problems: dict[str, str | None] = {}
     unknown: dict[str, Finding] = {}
 
-    def look(args: ResourceValidationArgs) -> None:
-        if args.resource_type == RECORD_TYPE:
-            genuine[args.urn] = rules.forgery(_readable(args.props)) is None
-
     def tell(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        node = Node(
-            urn=args.urn,
-            type=args.resource_type,
-            parent=args.opts.parent,
-            properties=read(args.resource_type, args.props, _member),
-        )
-        ledger.note(node, is_genuine=genuine.get(args.urn, False))
+        node = Node(args.urn, args.resource_type, args.opts.parent, properties=_properties(args))
         try:
             how = {**given, **checked(name, args.get_config())}
         except ValueError as error:
             report(f"its configuration {error}", args.urn)
             return
+        ledger.note(node, is_genuine=problems.get(args.urn, _UNSEEN) is None, subject=how["subject"])
         if not matcher((*how["types"], *how["also"]))(node.type):
             return
         finding = ledger.judge(node, by=how["by"], subject=how["subject"])
@@ -168,7 +163,7 @@ def certificates_wait_for_approval(
     policy = _ResourceRule(
         name=name,
         validate=tell,
-        remediate=look,
+        remediate=partial(_look, problems),
         enforcement_level=EnforcementLevel.REMEDIATE,
         config_schema=_schema(name),
         **_about(name),
@@ -267,23 +262,27 @@ def records_are_genuine() -> ResourceValidationPolicy:
     """
     problems: dict[str, str | None] = {}
 
-    def look(args: ResourceValidationArgs) -> None:
-        if args.resource_type == RECORD_TYPE:
-            problems[args.urn] = rules.forgery(_readable(args.props))
-
     def tell(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if args.resource_type == RECORD_TYPE:
-            problem = problems.get(args.urn, "was not looked at: leave this policy at the level remediate")
+            problem = problems.get(args.urn, _UNSEEN)
             if problem is not None:
                 report(f"the record {args.name!r} {problem}", args.urn)
 
     return ResourceValidationPolicy(
         name="records-are-genuine",
         validate=tell,
-        remediate=look,
+        remediate=partial(_look, problems),
         enforcement_level=EnforcementLevel.REMEDIATE,
         **_about("records-are-genuine"),
     )
+
+
+def _look(problems: dict[str, str | None], args: ResourceValidationArgs) -> None:
+    """
+    Note why a record is not genuine: only here an engine shows its provider.
+    """
+    if args.resource_type == RECORD_TYPE:
+        problems[args.urn] = rules.forgery(_properties(args))
 
 
 def _stack_policy(
@@ -301,7 +300,7 @@ def _stack_policy(
         except ValueError as error:
             report(f"its configuration {error}", None)
             return
-        found = list(rule(_graph(args.resources), **how))
+        found = list(rule(Graph(map(_node, args.resources), is_deployed=False), **how))
         for finding in found:
             if finding.verdict != "unknown":
                 report(finding.message, finding.urn or None)
@@ -342,10 +341,6 @@ def _schema(name: str) -> PolicyConfigSchema | None:
     return PolicyConfigSchema({key: dict(kind) for key, kind in properties.items()}) if properties else None
 
 
-def _graph(resources: Iterable[PolicyResource]) -> Graph:
-    return Graph(map(_node, resources), is_deployed=False)
-
-
 def _node(resource: PolicyResource) -> Node:
     by_property = (each for needed in resource.property_dependencies.values() for each in needed)
     return Node(
@@ -354,25 +349,21 @@ def _node(resource: PolicyResource) -> Node:
         parent=resource.parent.urn if resource.parent else None,
         dependencies=tuple(dict.fromkeys(each.urn for each in (*resource.dependencies, *by_property))),
         provider=resource.provider.urn if resource.provider else None,
-        properties=read(resource.resource_type, resource.props, _member),
+        properties=_properties(resource),
         ignore_changes=tuple(resource.opts.ignore_changes),
         is_component=resource.provider is None,
     )
 
 
-def _readable(value: Any) -> Any:
-    """
-    The values behind the SDK's proxies, which raise where one is unknown.
-    """
-    if isinstance(value, Mapping):
-        return {key: _member(value, key) for key in value}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_member(value, index) for index in range(len(value))]
-    return readable(value)
+def _properties(of: PolicyResource | ResourceValidationArgs) -> Mapping[str, Any]:
+    return read(of.resource_type, of.props, _member)
 
 
 def _member(of: Any, key: Any) -> Any:
+    """
+    An item behind the SDK's proxies, which raise where it is unknown.
+    """
     try:
-        return _readable(of[key])
+        return of[key]
     except UnknownValueError:
         return UNKNOWN

@@ -53,7 +53,8 @@ LAYERS = [
     {"gate"},
     {"policy.certificates", "policy.parameters"},
     {"policy.graph"},
-    {"policy.names"},
+    {"policy.findings", "policy.names"},
+    {"policy.ledger"},
     {"policy.rules"},
     {"policy.pack"},
     {"policy"},
@@ -90,6 +91,7 @@ TESTED_ELSEWHERE = {
         (f"cli.{name}" for name in ("certificate", "completion", "exits", "get", "list", "options")),
         "cli/test_commands.py",
     ),
+    "policy.findings": "unit/policy/test_rules.py",  # what rules yield
     "cli.policy": "cli/test_policy.py",  # a process of its own
     **dict.fromkeys((f"cli.{name}" for name in ("checks", "doctor")), "cli/test_doctor.py"),
     **dict.fromkeys((f"cli.{name}" for name in ("ci", "live", "resume", "wait")), "cli/test_wait.py"),
