@@ -359,10 +359,11 @@ def measure_policies(bench: Bench) -> dict[str, object]:
 
 def _rules_seconds() -> float:
     certificate = "tls:index/selfSignedCert:SelfSignedCert"
-    others = JUDGED * 9 // 10
-    nodes = [Node(str(one), "x:index:X", parent="house", dependencies=(str(one + 1),)) for one in range(others)]
-    nodes += [Node(str(others), RECORD_TYPE, properties={"instance_id": "i"}), Node("house", "x:index:House")]
-    nodes += [Node(f"c{one}", certificate, dependencies=(str(one),)) for one in range(JUDGED - others - 2)]
+    gated = JUDGED // 10
+    others = JUDGED - 2 * gated
+    nodes = [Node(str(one), "x:index:X", parent="0", dependencies=(str(one + 1),)) for one in range(others)]
+    nodes += [Node(f"r{one}", RECORD_TYPE, properties={"instance_id": str(one)}) for one in range(gated)]
+    nodes += [Node(f"c{one}", certificate, dependencies=(f"r{one}", str(one))) for one in range(gated)]
     began = time.perf_counter()
     found = list(rules.certificates_need_approval(Graph(nodes, is_deployed=True)))
     assert not found

@@ -197,7 +197,12 @@ class _Reached:
             if place not in self._sets:
                 self._visit(place)
             found |= self._sets[place]
-        return [record for record in self._graph.records if found & self._bits[record.urn]] if found else []
+        records = []
+        while found:  # bit by bit: a look at each record of the stack costs their square
+            last = found & -found
+            records.append(self._graph.records[last.bit_length() - 1])
+            found ^= last
+        return records
 
     def _edges(self, node: Node, *, is_needed: bool) -> Iterator[_Place]:
         nodes = self._graph.nodes

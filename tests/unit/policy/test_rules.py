@@ -4,7 +4,10 @@ The rules as plain functions of a graph.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from pulumi.dynamic.dynamic import serialize_provider
 
 from kf_provider.approval import ApprovalRecordProvider
-from kf_provider.policy import rules
+from kf_provider.policy import Finding, rules
 from kf_provider.policy.graph import PROVIDER_TYPE, RECORD_TYPE, SECRET, UNKNOWN, Graph, Node
 from tests.unit.policy.stacks import CERTIFICATE, certificate, component, record, stack
 
@@ -40,6 +43,7 @@ def test_need() -> None:
 
 
 SUBJECT = "current_state_data.Subject"
+GATE = "urn:pulumi:prod::shop::keyfactor:index:WorkflowApproval::web"
 
 SANS = "current_state_data.SANs.dns"
 
@@ -240,6 +244,47 @@ def test_insecure_environment(environment: dict[str, str]) -> None:
     (finding,) = rules.no_insecure_settings(stack(), environment=environment)
 
     assert next(iter(environment)) in finding.message
+
+
+def steps(rule: Callable[..., Iterator[Finding]], certificates: int) -> int:
+    """
+    The steps of the interpreter for certificates that each have a gate and its record.
+    """
+    nodes: list[Node] = []
+    for number in range(certificates):
+        expect, gate = {SUBJECT: f"CN=www{number}.example.com"}, GATE + str(number)
+        properties = {**COMPLETE, "__provider": rules.GENUINE, "instance_id": str(number), "expect": expect}
+        nodes += [component(gate), record(f"r{number}", gate, **properties)]
+        asked = {"commonName": f"www{number}.example.com"}
+        nodes.append(certificate(f"c{number}", parent=gate, dependencies=(f"r{number}",), properties=asked))
+    graph = stack(*nodes, is_deployed=True)
+    count = 0
+
+    def step(frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
+        nonlocal count
+        count += event == "opcode"
+        frame.f_trace_opcodes = True
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        found = list(rule(graph))
+    finally:
+        sys.settrace(before)
+    assert not found
+    return count
+
+
+@pytest.mark.parametrize("name", [*rules.RULES, *rules.OPT_IN])
+def test_steps(name: str) -> None:
+    """
+    Twice as many certificates, each with an approval of its own, are twice the work, and not four times.
+    """
+    rule = getattr(rules, name.replace("-", "_"))
+    steps(rule, 1)  # what is remembered of types and names
+
+    assert 2.2 > steps(rule, 600) / steps(rule, 300)
 
 
 ODD = [UNKNOWN, SECRET, [], {}, [None], {"id": []}, {SUBJECT: UNKNOWN}, {"commonName": 1}, "-BEGIN ", "CN=\\"]
