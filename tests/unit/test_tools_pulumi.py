@@ -315,6 +315,34 @@ def test_interrupted_build(machine: Machine, number: signal.Signals) -> None:
     assert machine.find()[:2] == (0, str(machine.cached / "bin"))
 
 
+def test_interrupted_while_go_starts(machine: Machine) -> None:
+    """
+    Go does not outlive a signal that comes when it has just been started, and nobody has it in hand.
+    """
+    machine.install_go()
+    machine.has("hold")
+    program = f"""
+import os, runpy, signal, subprocess, sys, time
+
+class Popen(subprocess.Popen):
+    def __init__(self, command, **options):
+        super().__init__(command, **options)
+        if "build" in command:
+            while not os.path.exists({str(machine.root / "builds")!r}):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Popen
+runpy.run_path({str(FIND)!r}, run_name="__main__")
+"""
+
+    ended = subprocess.run([sys.executable, "-c", program], env=machine.env, check=False, timeout=60)
+
+    assert ended.returncode == 128 + signal.SIGTERM
+    assert machine.left() == set()
+    until(lambda: not alive(machine.builds[0]))
+
+
 def test_killed_build(machine: Machine) -> None:
     """
     What a killed build leaves is never taken for a CLI, and goes with the next run.

@@ -70,6 +70,9 @@ FETCH_SECONDS = 1200
 BUILD_SECONDS = 3600
 HEARTBEAT_SECONDS = 10
 
+# What ends this program by way of its `finally` blocks, which end children and remove what is unfinished.
+ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 
 class UnusableError(Exception):
     """One way to a CLI is closed; the text says why."""
@@ -165,17 +168,23 @@ def run(
     """
     lines: list[str] = []
     arriving: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=env,
-        text=True,
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    # A signal between the start and the `try` would leave the command alone; it needs none itself, and is killed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+        raise
 
     def pump() -> None:
         assert process.stdout is not None
@@ -185,6 +194,7 @@ def run(
 
     deadline = time.monotonic() + limit
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         threading.Thread(target=pump, daemon=True).start()
         while True:
             progress.tick()
@@ -514,9 +524,9 @@ def explain(reasons: Sequence[str]) -> NoReturn:
 
 def main() -> None:
     def stop(number: int, _frame: object) -> NoReturn:
-        raise SystemExit(128 + number)  # through the `finally` blocks, which end children and remove what is unfinished
+        raise SystemExit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in ENDS:
         signal.signal(number, stop)
     print(find())
 
