@@ -32,6 +32,23 @@ def cli_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    This interpreter for the language host, which has it list its packages at each start: pip does that once for all.
+    """
+    folder = tmp_path_factory.mktemp("python")
+    question = ["-m", "pip", "list", "-v", "--format", "json"]
+    (folder / "packages.json").write_bytes(subprocess.check_output([sys.executable, *question]))
+    file = folder / "python"
+    file.write_text(f"""#!/bin/sh
+[ "$*" = "{" ".join(question)}" ] && exec cat {folder / "packages.json"}
+exec {sys.executable} "$@"
+""")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.fixture(scope="session")
 def template(cli_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty stack, made once: `stack init` takes a second."""
     folder = tmp_path_factory.mktemp("template")
@@ -48,7 +65,7 @@ def template(cli_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def new_stack(cli_folder: Path, template: Path, tmp_path: Path) -> Iterator[NewStack]:
+def new_stack(cli_folder: Path, python: Path, template: Path, tmp_path: Path) -> Iterator[NewStack]:
     """Make a stack of a program and an environment."""
     count = 0
 
@@ -57,9 +74,8 @@ def new_stack(cli_folder: Path, template: Path, tmp_path: Path) -> Iterator[NewS
         count += 1
         folder = tmp_path / f"stack{count}"
         shutil.copytree(template, folder)
-        stack = Stack(
-            folder, str(cli_folder / "pulumi"), {**cli_environment(cli_folder, folder), **(environment or {})}
-        )
+        ours = {**cli_environment(cli_folder, folder), "PULUMI_PYTHON_CMD": str(python)}
+        stack = Stack(folder, str(cli_folder / "pulumi"), {**ours, **(environment or {})})
         stack.write(program)
         return stack
 
