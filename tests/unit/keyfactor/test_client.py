@@ -353,11 +353,10 @@ def test_one_deadline_for_all_parts_of_a_call(server: Loopback) -> None:
     settings = load_settings(
         hostname=server.url, client_id="c", client_secret="s", token_url=f"{server.url}/token", request_timeout=0.7
     )
-    started = time.monotonic()
     with Client(settings) as client, pytest.raises(RequestError):
         client.get_workflow_definition(ID, retries=50)
 
-    assert time.monotonic() - started < 1.5
+    assert 4 >= len(server.seen)  # as many as fit into 0.7 s
 
 
 def test_timeout_of_a_call_is_its_own(server: Loopback, client: Client) -> None:
