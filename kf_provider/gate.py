@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from inspect import isawaitable
+from inspect import get_annotations, isawaitable
 from typing import Any, Final
 
 import pulumi
@@ -27,6 +27,7 @@ from .keyfactor.models import InstanceSummary, Status, moment, parse_instance_id
 from .keyfactor.settings import Settings
 from .provider import Provider, invalid, is_mocked, own_provider, resolve_server, resolve_settings
 from .results import Evidence
+from .sdk import on_demand
 from .waiting.verdict import Conditions, expires_at, expiry
 from .waiting.watcher import watcher_for
 
@@ -34,18 +35,8 @@ TYPE: Final = "keyfactor:index:WorkflowApproval"
 RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"
 
 # What the record is registered with: what identifies the approval, and what the provider's check judges.
-_INPUTS: Final = (
-    "instance_id",
-    "expect",
-    "server",
-    "follow_restarts",
-    "max_age",
-    "is_secret",
-    "approved_instance_id",
-    "lineage",
-    "problem",
-    "outcome",
-)
+_ASKED: Final = ("instance_id", "expect", "follow_restarts", "max_age", "is_secret", "approved_instance_id", "lineage")
+_FOUND: Final = ("server", "problem", "outcome")
 
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
 PREVIEW_TIMEOUT_SECONDS: Final = 10.0
@@ -57,10 +48,21 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
     """
 
     replaces: pulumi.Output[Mapping[str, str] | None]  # when the approval before this one was given
-    __annotations__ = {**Evidence.__annotations__, **__annotations__}  # the SDK types outputs by the class's own alone
 
-    def __init__(self, name: str, decision: pulumi.Output[dict[str, Any]], *, opts: pulumi.ResourceOptions) -> None:
-        inputs = {key: decision[key] for key in _INPUTS}
+    def __init__(
+        self,
+        name: str,
+        decision: pulumi.Output[dict[str, Any]],
+        asked: Mapping[str, Any] | None,
+        *,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """
+        `asked` is what is known of the decision at once: a plain input is no output, and no task.
+        """
+        inputs = {key: value for key, value in (asked or {}).items() if value is not None}
+        for key in (*(() if asked else _ASKED), *_FOUND):
+            inputs[key] = decision[key]
         super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(self.__annotations__), **inputs}, opts)
         self._registered_urn = self.urn
         if not is_mocked():
@@ -98,33 +100,37 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
         stands before each output, and before the URN, which the SDK awaits for whatever depends on a resource: so it
         needs no second row in the CLI's table.
         """
-        recorded = {key: getattr(self, key) for key in ("status", "instance_id", "expect", "server", "last_modified")}
+        outputs = {key: getattr(self, key) for key in ("status", "instance_id", "expect", "server", "last_modified")}
 
-        def compare(both: Any) -> bool:
-            is_preview = pulumi.runtime.is_dry_run()
-            if is_preview and (contains_unknowns(both) or both["recorded"]["status"] is None):
+        async def compare() -> bool:
+            recorded = {key: await _value(output) for key, output in outputs.items()}
+            wanted = await _value(decision)
+            is_preview, is_unknown = pulumi.runtime.is_dry_run(), contains_unknowns([recorded, wanted])
+            if is_preview and (is_unknown or recorded["status"] is None):
                 return True  # nothing is recorded yet, and nothing is done
-            if contains_unknowns(both):
+            if is_unknown:
                 raise pulumi.RunError(
                     f"approval {name!r}: this run left its record out, so what depends on it was not touched; run "
                     f"`pulumi up` without --target and --exclude, or add the record to them (`destroy` and `refresh`: "
                     f"run them without --run-program)"
                 )
-            known, wanted = both["recorded"], both["wanted"]
-            if known["status"] is None or changes(known, wanted, former=wanted["former_servers"]):
+            if recorded["status"] is None or changes(recorded, wanted, former=wanted["former_servers"]):
                 if is_preview:
                     return True  # as above
-                raise pulumi.RunError(_left_out(name, known, wanted))
-            if expired := expiry(known["last_modified"], wanted["max_age"], now=wanted["answered_at"]):
-                instance = "its instance" if wanted["is_secret"] else f"workflow instance {known['instance_id']}"
+                raise pulumi.RunError(_left_out(name, recorded, wanted))
+            if expired := expiry(recorded["last_modified"], wanted["max_age"], now=wanted["answered_at"]):
+                instance = "its instance" if wanted["is_secret"] else f"workflow instance {recorded['instance_id']}"
                 raise pulumi.RunError(f"approval {name!r}: {instance} {expired}")
             return True
 
-        both: pulumi.Output[Any] = pulumi.Output.all(wanted=decision, recorded=recorded)
-        # Nothing of a secret id is in a truth value, and a secret URN would be none.
-        guard = pulumi.Output.unsecret(both.apply(compare, run_with_unknowns=True))
+        # Of the URN, which is never secret: nothing of a secret id is in a truth value, and a secret URN would be none.
+        guard: pulumi.Output[bool] = self._registered_urn.apply(lambda _: compare())
         for output in ("urn", *Evidence.__annotations__):
-            self.__dict__[output] = _after(guard, getattr(self, output))
+            self.__dict__[output] = on_demand(partial(_after, guard, self.__dict__[output]))
+
+
+async def _value(output: pulumi.Output[Any]) -> Any:
+    return await output.future(with_unknowns=True) if await output.is_known() else UNKNOWN
 
 
 def _after(guard: pulumi.Output[bool], value: pulumi.Output[Any]) -> pulumi.Output[Any]:
@@ -217,13 +223,19 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         self._ending = None if is_mocked() else ending()
         self._explicit_provider: Provider | None = own_provider(self.get_provider(RECORD_TYPE))
         self._id_output = pulumi.Output.from_input(instance_id)
-        known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.all(instance_id=self._id_output, expect=self._expect)
-        decision: pulumi.Output[dict[str, Any]] = known.apply(self._decide)
-        self._record = ApprovalRecord(name, decision, opts=pulumi.ResourceOptions(parent=self))
+        decision: pulumi.Output[dict[str, Any]]
+        asked = None
+        if _is_plain([instance_id, self._expect]):
+            asked = self._asked(instance_id, self._expect)
+            decision = self._id_output.apply(lambda known: self._decide(known, self._expect))
+        else:
+            both: pulumi.Output[list[Any]] = pulumi.Output.all(self._id_output, self._expect)
+            decision = both.apply(lambda known: self._decide(*known))
+        self._record = ApprovalRecord(name, decision, asked, opts=pulumi.ResourceOptions(parent=self))
         self._is_built = True
         for output in Evidence.__annotations__:
             self.__dict__[output] = getattr(self._record, output)
-        self.expires_at = self.last_modified.apply(lambda date: expires_at(date, self._max_age))
+        self.expires_at = on_demand(lambda: self.last_modified.apply(lambda date: expires_at(date, self._max_age)))
         if self._ending is not None and pulumi.runtime.is_dry_run():
             self._ending.when_all_is_registered(self._tell_when_nothing_waits)
         elif self._ending is not None:
@@ -245,17 +257,15 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         Say that this run has recorded a newer approval in an older one's place.
         """
 
-        def tell(both: Mapping[str, Any]) -> None:
-            replaced = both["replaces"]
+        async def tell(replaced: Mapping[str, Any] | None) -> None:
             # It stays in the state, and is news in the run that recorded it.
             if replaced and (moment(replaced["recorded_at"]) or begun) > begun:
+                date = await self.last_modified.future()
                 pulumi.log.info(
-                    f"approved on {both['last_modified']}, replaces the approval of {replaced['last_modified']}",
-                    resource=self,
+                    f"approved on {date}, replaces the approval of {replaced['last_modified']}", resource=self
                 )
 
-        both: pulumi.Output[Any] = pulumi.Output.all(replaces=self._record.replaces, last_modified=self.last_modified)
-        both.apply(tell)
+        _told: pulumi.Output[None] = self._record.replaces.apply(tell)
 
     def _hold_descendants(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         """
@@ -268,16 +278,24 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(depends_on=[self._record])),
         )
 
-    async def _decide(self, known: Mapping[str, Any]) -> dict[str, Any]:
+    def _asked(self, instance_id: Any, expect: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        What is to be approved.
+        """
+        return {
+            "instance_id": instance_id,
+            "expect": dict(expect),
+            "follow_restarts": self._follow_restarts or None,
+            "max_age": self._max_age,
+        }
+
+    async def _decide(self, instance_id: Any, expect: Mapping[str, Any]) -> dict[str, Any]:
         """
         What the record is registered with: what is to be approved, and the problem that the provider's check judges.
         """
         decision = {
-            **dict.fromkeys(_INPUTS),
-            "instance_id": known["instance_id"],
-            "expect": dict(known["expect"]),
-            "follow_restarts": self._follow_restarts or None,
-            "max_age": self._max_age,
+            **dict.fromkeys((*_ASKED, *_FOUND)),
+            **self._asked(instance_id, expect),
             "former_servers": (),
             "answered_at": None,
         }
@@ -285,13 +303,13 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
             return decision
         self._hides_id = await self._id_output.is_secret()
         try:
-            decision["expect"] = _checked_expectations(known["expect"])
+            decision["expect"] = _checked_expectations(expect)
         except ValueError as error:
             # No problem for the provider: recorded without it, the gate would expect less than the program says. And no
             # ValueError, which the SDK catches and shows as one of its own, with a traceback.
             raise pulumi.RunError(f"WorkflowApproval {self.pulumi_resource_name!r}: {error}") from error
         try:
-            decision["instance_id"] = parse_instance_id(known["instance_id"])
+            decision["instance_id"] = parse_instance_id(instance_id)
             settings = await resolve_settings(self._explicit_provider)
         except InstanceIdError as error:
             text = "its secret instance id is not the id of a workflow instance" if self._hides_id else str(error)
@@ -393,6 +411,15 @@ def _is_later(value: object) -> bool:
     return isinstance(value, pulumi.Output) or isawaitable(value)
 
 
+def _is_plain(value: object) -> bool:
+    """
+    Whether nothing in it is known later.
+    """
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    return all(map(_is_plain, value)) if isinstance(value, list) else not _is_later(value)
+
+
 def _checked_expectations(expect: object) -> dict[str, Any]:
     """
     What is expected, as JSON has it. Raises ValueError for what no instance can ever have.
@@ -402,3 +429,11 @@ def _checked_expectations(expect: object) -> dict[str, Any]:
     if isinstance(status, str) and status != Status.COMPLETE:
         raise ValueError("expects a status other than Complete, and the gate opens at no other; leave it out")
     return checked
+
+
+# The SDK types outputs by the class's own names alone, and reads types that are text again for each resource.
+ApprovalRecord.__annotations__ = {
+    **get_annotations(Evidence, eval_str=True),
+    **get_annotations(ApprovalRecord, eval_str=True),
+}
+WorkflowApproval.__annotations__ = get_annotations(WorkflowApproval, eval_str=True)

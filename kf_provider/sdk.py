@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
@@ -49,6 +50,26 @@ def dependencies(opts: pulumi.InvokeOptions | None) -> pulumi.Output[Any] | None
         )
 
     return pulumi.Output.from_input(resolve())
+
+
+def on_demand(make: Callable[[], pulumi.Output[Result]]) -> pulumi.Output[Result]:
+    """
+    The output that `make` makes, made when it is first used: each is a task, and one more that the SDK waits for.
+    """
+    return _OnDemand(make)
+
+
+class _OnDemand(pulumi.Output[Any]):
+    def __init__(self, make: Callable[[], pulumi.Output[Any]]) -> None:
+        self._make = make  # and no more: what the SDK's own begins is the task
+
+    @cached_property
+    def _data(self) -> Any:  # type: ignore[override]  # all that the SDK reads of an output
+        return self._make()._data
+
+    def _untrack(self) -> None:
+        _ = self._data  # the SDK reads it under the lock that making one takes
+        super()._untrack()
 
 
 def config_keys() -> set[str]:

@@ -5,6 +5,7 @@ The private names of the Pulumi SDK: in one file, each needed for one thing.
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from pulumi.dynamic import Config
 
 import kf_provider
 from kf_provider.instance import WorkflowInstanceProvider
-from kf_provider.sdk import show_our_errors_in_one_line, shown_to_the_engine
+from kf_provider.sdk import on_demand, show_our_errors_in_one_line, shown_to_the_engine
 
 PACKAGE = Path(kf_provider.__file__).parent
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -62,7 +64,6 @@ def test_private_methods_are_there() -> None:
     """
     So are the attributes that are reached through objects.
     """
-    import pulumi
     from pulumi.runtime import stack
     from pulumi.runtime.rpc_manager import RPCManager
 
@@ -70,7 +71,41 @@ def test_private_methods_are_there() -> None:
 
     assert callable(getattr(pulumi.InvokeOutputOptions, "_depends_on_list", None)), hint
     assert "monitor.SignalAndWaitForShutdown(" in inspect.getsource(stack), hint
+    assert "await self._data" in inspect.getsource(pulumi.Output.apply), hint
+    assert "self._data" in inspect.getsource(getattr(pulumi.Output, "_untrack", pulumi.Output)), hint
     assert RPCManager().unhandled_exception is None, hint  # type: ignore[no-untyped-call]  # the SDK's
+
+
+USES: dict[str, Callable[[pulumi.Output[str]], pulumi.Output[Any]]] = {
+    "apply": lambda output: output.apply(str.upper),
+    "all": pulumi.Output.all,
+    "from_input": pulumi.Output.from_input,
+    "item": lambda output: output[0],
+    "unsecret": pulumi.Output.unsecret,
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_output_on_demand(use: str) -> None:
+    """
+    It is made when it is first used, in whatever way, and is then what any other output is.
+    """
+    made = []
+
+    def make() -> pulumi.Output[str]:
+        made.append(pulumi.Output.secret("a value"))
+        return made[-1]
+
+    async def values() -> list[Any]:
+        output = on_demand(make)
+        assert not made
+        used = [USES[use](given) for given in (output, output, pulumi.Output.secret("a value"))]
+        return [(await each.future(), await each.is_secret(), await each.is_known()) for each in used]
+
+    first, again, usual = asyncio.run(values())
+
+    assert first == again == usual
+    assert len(made) == 1
 
 
 def shown(act: Callable[[], object]) -> str:
