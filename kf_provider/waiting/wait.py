@@ -83,6 +83,7 @@ class Wait:
         self._reported: str | None = None
         self._silent_since = begun
         self._failing_since: dict[str, float] = {}
+        self._reason: str | None = None  # of the last failure
         self._trouble: str | None = None
         self._retry_after: float | None = None
         self._patience_ends = self.deadline  # with the failure that lasts now
@@ -160,7 +161,8 @@ class Wait:
             # A page of maintenance, or one poll that went elsewhere, does not end a wait that went well.
             may_pass = error.is_transient or self._was_seen
             self._patience_ends = since + self.terms.outage_seconds if has_answered else self.first_answer_due()
-        self._trouble = _reason(error) + (f" for {spoken(now - since)}" if now - since >= 1 else "")
+        self._reason = _reason(error)
+        self._trouble = self._reason + (f" for {spoken(now - since)}" if now - since >= 1 else "")
         if may_pass and now < self._patience_ends and not is_last:
             return pending(self.instance_id, self.latest)
         return failure(error, self.latest, hint=_SEEN_BEFORE if self._lost_sight(error) else "")
@@ -215,7 +217,7 @@ class Wait:
         standing = "waits for the server" if self.latest is None else row(self.latest)
         self._notify(self._follower, self._progress(now, standing, approvers, next_poll_in))
         if self._trouble:
-            topic = f"{standing}; trouble"  # how long it lasts is no news
+            topic = f"{self._reason}; {standing}"  # how long it lasts is no news
         else:
             topic = f"{standing}; {who_can_approve(approvers)}" if approvers else standing
         is_new = topic != self._reported

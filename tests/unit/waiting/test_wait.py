@@ -316,6 +316,25 @@ def test_reports_an_outage() -> None:
     assert "Complete, after 2 min" == heard[-1]
 
 
+def test_reports_another_trouble() -> None:
+    """
+    When a server that was away answers something else, that is told, and not what was before.
+    """
+
+    def play(t: float) -> Instance | Exception:
+        if 10 < t < 40:
+            return NoAnswerError("connection refused", is_transient=True)
+        return unavailable() if 40 <= t < 100 else instance("Suspended")
+
+    heard: list[str] = []
+
+    wait(ScriptedServer(play), timeout=200.0, report=heard.append)
+
+    troubles = [text.partition(" for ")[0].partition(";")[0] for text in heard if text.endswith("; Suspended")]
+    assert list(dict.fromkeys(troubles)) == ["no answer", "the server answers 503"]
+    assert len(heard) < 10
+
+
 def roles(*names: str) -> WorkflowDefinition:
     signal = {"SignalName": "ApprovalStatus", "Roles": [{"RoleId": "7", "RoleName": name} for name in names]}
     return WorkflowDefinition.model_validate({"Steps": [{"UniqueName": "RequireApproval1", "Signals": [signal]}]})
