@@ -63,7 +63,8 @@ def test_a_definition_that_never_comes(new_stack: NewStack, server: Sandbox, pen
     Who can approve is left out when the server does not tell, and the run ends as soon and as quietly as without it.
     """
     server.add_fault(FaultRule(kind=FaultKind.HANG, endpoints=frozenset({Endpoint.DEFINITIONS})))
-    stack = new_stack(gate(pending), server.environment())
+    # Longer than a run may last: one that waited for the definition would not end in time.
+    stack = new_stack(gate(pending), {**server.environment(), "KEYFACTOR_CLIENT_TIMEOUT": "600"})
     update = stack.start("up", "--yes", "--skip-preview")
     stack.wait_for("0 of 1 signals: Manager approval\n")
 
@@ -72,7 +73,6 @@ def test_a_definition_that_never_comes(new_stack: NewStack, server: Sandbox, pen
 
     assert run.code == 0, run
     assert "Diagnostics" not in run.text
-    assert run.seconds < 10, run
 
 
 def test_preview_of_a_pending_instance(new_stack: NewStack, server: Sandbox, pending: str) -> None:
