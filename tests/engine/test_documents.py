@@ -65,7 +65,7 @@ def test_program(new_stack: NewStack, server: Sandbox, approved: str, program: s
         }
     )
 
-    for run in (stack.preview(), stack.up(), stack.up("--expect-no-changes")):
+    for run in (stack.run("up", "--yes"), stack.up("--expect-no-changes")):  # the first with its preview
         assert run.code == 0, run
 
 
@@ -301,7 +301,11 @@ def test_example(new_stack: NewStack, server: Sandbox, approved: str, example: s
     shutil.copy(ROOT / "examples" / example / "__main__.py", stack.folder)
     stack.config(**{"gate:instanceId": approved})
 
-    for run in (stack.preview(), stack.up(), stack.up("--expect-no-changes"), stack.destroy()):
+    for run in (
+        stack.run("up", "--yes"),
+        stack.up("--expect-no-changes"),
+        stack.destroy(),
+    ):  # the first with its preview
         assert run.code == 0, run
 
 
