@@ -3,6 +3,9 @@ Finding a Pulumi CLI, on machines made of shell scripts: nothing is downloaded a
 """
 
 import os
+import re
+import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +26,18 @@ GO = """
 case "$1 $2" in
   "env GOVERSION") [ -e "$M/go-is-old" ] && { echo "go: go.mod requires go >= 1.26.6" >&2; exit 1; }; echo go1.26.8;;
   "list -m") echo "$M/sdk";;
+  "list -find")
+    shift 4
+    for name in "$@"; do
+      /bin/mkdir -p "$M/gomod/$name/testdata"
+      for file in setup.go env.go env_test.go testdata/one.go; do echo theirs > "$M/gomod/$name/$file"; done
+      printf 'found\\t%s\\t%s\\t%s\\t%s\\n' "$name" "$M/gomod/$name" "$name" "$M/gomod/$name"
+    done;;
+  "mod edit") echo "$3" >> "$M/replaced";;
   "list "*) echo "package one"; echo "package two";;
   "build "*)
     echo $$ >> "$M/builds"
+    [ -d modules ] && /bin/cp -r modules "$M/built"
     while [ -e "$M/hold" ]; do /bin/sleep 0.05; done
     [ -e "$M/go-fails" ] && { echo "dial tcp: no such host" >&2; exit 1; }
     while [ "$1" != -o ]; do shift; done
@@ -66,6 +78,7 @@ class Machine:
         }
         for name in ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python"):
             script(root / "sdk" / name, "exit 0")
+        self.finder = FIND
         self._running: list[subprocess.Popen[str]] = []
 
     @property
@@ -73,7 +86,7 @@ class Machine:
         """The folder in which find.py keeps its CLI."""
         system, machine = os.uname().sysname.lower(), os.uname().machine
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-        return self.cache / f"pulumi-v3.274.1-{system}-{machine}"
+        return self.cache / f"pulumi-v3.274.1-{system}-{machine}-{runpy.run_path(str(FIND))['recipe']()}"
 
     @property
     def builds(self) -> list[int]:
@@ -89,7 +102,7 @@ class Machine:
 
     def start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, FIND], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, self.finder], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._running.append(process)
         return process
@@ -258,11 +271,49 @@ def test_build(machine: Machine) -> None:
     status, stdout, stderr = machine.find()
 
     assert (status, stdout) == (0, str(machine.cached / "bin"))
-    assert "this takes 3 to 6 minutes" in stderr
+    assert "this takes 2 to 5 minutes" in stderr
     assert {"pulumi", *COMPANIONS} == {file.name for file in Path(stdout).iterdir() if os.access(file, os.X_OK)}
     assert machine.left() == {machine.cached.name}
     assert machine.find() == (0, stdout, "")
     assert len(machine.builds) == 2
+
+
+def test_left_out(machine: Machine) -> None:
+    """
+    The build has what left-out.txtar says in place of the files it names, in copies: Go's own modules stay as they are.
+    """
+    text = (FIND.parent / "cli/left-out.txtar").read_text()
+    sections = re.findall(r"^-- (\S+) (\S+) --\n(package \w+)$", text, re.MULTILINE)
+    assert text.count("\npackage ") == len(sections)
+    machine.install_go()
+
+    assert machine.find()[0] == 0
+
+    for package, pattern, first_line in sections:
+        theirs, built = machine.root / "gomod" / package, machine.root / "built" / package
+        kept = set() if pattern == "*.go" else {"env.go"}
+        assert {"left_out.go", *kept} == {file.name for file in built.iterdir()}
+        assert (built / "left_out.go").read_text().startswith(f"{first_line}\n")
+        assert {"setup.go", "env.go", "env_test.go", "testdata"} == {file.name for file in theirs.iterdir()}
+    assert len(sections) == len((machine.root / "replaced").read_text().split())
+
+
+def test_another_recipe(machine: Machine) -> None:
+    """
+    What was built from other modules, or with other parts left out, is not taken.
+    """
+    machine.install_go()
+    before = machine.find()[1]
+    shutil.copytree(FIND.parent, machine.root / "tools/pulumi")
+    machine.finder = machine.root / "tools/pulumi/find.py"
+    with (machine.root / "tools/pulumi/cli/left-out.txtar").open("a") as file:
+        file.write("\n")
+
+    status, after, _ = machine.find()
+
+    assert (status, True) == (0, Path(after).is_dir())
+    assert before != after
+    assert len(machine.builds) == 4
 
 
 def test_no_network_and_no_go(machine: Machine) -> None:

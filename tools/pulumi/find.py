@@ -8,9 +8,11 @@ Exit status: 0 with a folder, 1 without one (and then a text that says what to i
 Tried in this order:
 
 1. the `pulumi` on PATH, when it is MINIMUM or newer and its Python language host is there too;
-2. the cache: `$XDG_CACHE_HOME/kf-provider/pulumi-VERSION-OS-ARCH/bin` (`~/.cache` without the variable);
+2. the cache: `$XDG_CACHE_HOME/kf-provider/pulumi-VERSION-OS-ARCH-RECIPE/bin` (`~/.cache` without the variable);
 3. the SDK's own installer, into that cache, when the checkout's `.venv` has the SDK and there is a network;
-4. a build from Go modules, into that cache, in the versions that `cli/` and `language/` beside this file pin.
+4. a build from Go modules, into that cache, in the versions that `cli/` and `language/` beside this file pin, and
+   without what `cli/left-out.txtar` names. RECIPE is a hash of these two folders, so that what they made before
+   they changed is not taken.
 
 Runs before any virtual environment exists: Python 3.11 and its standard library are enough.
 All times are in seconds.
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import platform
 import queue
@@ -69,6 +72,8 @@ INSTALL_SECONDS = 600
 FETCH_SECONDS = 1200
 BUILD_SECONDS = 3600
 HEARTBEAT_SECONDS = 10
+
+TAGS = "osusergo,grpcnotrace"
 
 # What ends this program by way of its `finally` blocks, which end children and remove what is unfinished.
 ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -306,7 +311,13 @@ def cache_folder() -> Path:
     root = os.environ.get("XDG_CACHE_HOME", "")
     # A relative path there is invalid and to be ignored (XDG base directory specification).
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
-    return base / "kf-provider" / "-".join((f"pulumi-v{PINNED}", *go_platform()))
+    return base / "kf-provider" / "-".join((f"pulumi-v{PINNED}", *go_platform(), recipe()))
+
+
+def recipe() -> str:
+    """What tells one way to build the pinned version from another: a hash of all that it is built by, but this file."""
+    files = sorted(file for folder in ("cli", "language") for file in (HERE / folder).iterdir())
+    return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def from_cache(target: Path) -> Path:
@@ -432,11 +443,13 @@ def build(work: Path) -> None:
         [go, "env", "GOVERSION"], limit=FETCH_SECONDS, progress=Progress("asking for Go"), cwd=HERE / "cli", env=env
     )[-1]
     say(f"building the Pulumi CLI {PINNED} with {found}, because no finished one can be had here;")
-    say("this takes 3 to 6 minutes on two cores, once for this machine")
+    say("this takes 2 to 5 minutes on two cores, once for this machine")
     modules = "github.com/pulumi/pulumi"
-    compile_module(go, "cli", f"{modules}/pkg/v3/cmd/pulumi", work / "bin", env)
+    leave_out(go, work / "cli", env)
+    compile_module(go, work / "cli", f"{modules}/pkg/v3/cmd/pulumi", work / "bin", env)
+    shutil.rmtree(work / "cli")
     # An old host, with a reason: language/tools.go.
-    compile_module(go, "language", f"{modules}/sdk/v3/python/cmd/pulumi-language-python", work / "bin", env)
+    compile_module(go, HERE / "language", f"{modules}/sdk/v3/python/cmd/pulumi-language-python", work / "bin", env)
     sdk = Path(answer([go, "list", "-m", "-f", "{{.Dir}}", f"{modules}/sdk/v3"], cwd=HERE / "cli", env=env))
     for script in ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python"):
         copy = work / "bin" / Path(script).name
@@ -445,32 +458,68 @@ def build(work: Path) -> None:
     shutil.rmtree(work / "go-tmp")
 
 
-def compile_module(go: str, module: str, package: str, folder: Path, env: Mapping[str, str]) -> None:
+def leave_out(go: str, module: Path, env: Mapping[str, str]) -> None:
+    """
+    Make `module` a copy of `cli/` that builds with the sections of left-out.txtar in place of the packages they name.
+
+    The modules that these are in are copied beside it, as Go's own cache of modules is not to be changed, and Go lays
+    nothing over it (`-overlay`). Go has compared them with go.sum when they came.
+    """
+    shutil.copytree(HERE / "cli", module)
+    sections = re.split(r"^-- (\S+) (\S+) --\n", (module / "left-out.txtar").read_text(), flags=re.MULTILINE)[1:]
+    fetching = Progress("fetching the modules of which a part is left out")
+    form = "found\t{{.ImportPath}}\t{{.Dir}}\t{{.Module.Path}}\t{{.Module.Dir}}"
+    lines = run(
+        [go, "list", "-find", "-f", form, *sections[::3]], limit=FETCH_SECONDS, progress=fetching, cwd=module, env=env
+    )
+    found = {line.split("\t")[1]: line.split("\t")[2:] for line in lines if line.startswith("found\t")}
+    for package, pattern, text in zip(sections[::3], sections[1::3], sections[2::3], strict=True):
+        folder, name, source = found[package]
+        copy = module / "modules" / name
+        if not copy.exists():
+            copy_module(Path(source), copy)
+            answer([go, "mod", "edit", f"-replace={name}={copy}"], cwd=module, env=env)
+        for file in (copy / Path(folder).relative_to(source)).glob(pattern):
+            file.unlink()
+        (copy / Path(folder).relative_to(source) / "left_out.go").write_text(text)
+
+
+def copy_module(source: Path, copy: Path) -> None:
+    """Copy what a build of the module needs, and not its modes: Go's cache of modules is read-only, folders too."""
+    for folder, folders, files in os.walk(source):
+        folders[:] = [name for name in folders if name != "testdata"]
+        target = copy / Path(folder).relative_to(source)
+        target.mkdir(parents=True)
+        for name in files:
+            if not name.endswith("_test.go"):
+                shutil.copyfile(Path(folder) / name, target / name)
+
+
+def compile_module(go: str, module: Path, package: str, folder: Path, env: Mapping[str, str]) -> None:
     """Build one command of the module in the folder `module` into `folder`."""
     name = package.rsplit("/", 1)[-1]
-    tags = "osusergo,grpcnotrace"
     fetching = Progress(f"fetching the modules of {name}")
     fetching.unit = "downloaded"
     listed = run(
-        [go, "list", "-tags", tags, "-deps", "-f", "package {{.ImportPath}}", package],
+        [go, "list", "-tags", TAGS, "-deps", "-f", "package {{.ImportPath}}", package],
         limit=FETCH_SECONDS,
         progress=fetching,
         count=re.compile("go: downloading "),
-        cwd=HERE / module,
+        cwd=module,
         env=env,
     )
     compiling = Progress(f"compiling {name}", sum(line.startswith("package ") for line in listed))
     compiling.unit = "packages"
     run(
         [
-            go, "build", "-v", "-trimpath", "-buildvcs=false", "-tags", tags,
+            go, "build", "-v", "-trimpath", "-buildvcs=false", "-tags", TAGS,
             "-ldflags", f"-w -s -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PINNED}",
             "-o", str(folder / name), package,
         ],
         limit=BUILD_SECONDS,
         progress=compiling,
         count=re.compile(r"(?!go: )\S+$"),
-        cwd=HERE / module,
+        cwd=module,
         env=env,
     )  # fmt: skip
 
