@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of what is tested: no limit of time for one example, nor for drawing the first of them.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # Else pytest shows the values of a failed assertion only in tests and conftests; named before the first import.
 pytest.register_assert_rewrite("tests.engine.stack", "tests.unit.loopback")

@@ -16,6 +16,7 @@ import click
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..policy import Finding, Graph, StackFileError, rules
+from ..policy.graph import TOO_DEEP
 from ..policy.parameters import ABOUT, PARAMETERS, checked
 from .exits import BROKEN_INPUT, USAGE, VIOLATED
 from .options import as_json, tell
@@ -23,8 +24,6 @@ from .options import as_json, tell
 # What a code scanning page takes for low, high and critical: GitHub's bounds are 4, 7 and 9.
 _SECURITY_SEVERITY: Final = {"low": "2.0", "high": "8.0", "critical": "9.5"}
 _REASON: Final = "violated when exceptions were written: say why it may stay"
-
-_TOO_DEEP: Final = "is nested too deeply to be read: give the file that Pulumi wrote, as it is"
 
 
 class Match(BaseModel):
@@ -141,12 +140,9 @@ def check_command(
     try:
         document = _document(kept)
         graph = Graph.from_state(document) if state is not None else Graph.from_preview(document)
-        judged = list(_findings(graph, configuration, types, also))
     except StackFileError as error:
         _end(f"{_spoken(kept)} {error}", BROKEN_INPUT)
-    except RecursionError:
-        _end(f"{_spoken(kept)} {_TOO_DEEP}", BROKEN_INPUT)
-    found = [finding for finding in judged if not configuration.excepts(finding)]
+    found = [finding for finding in _findings(graph, configuration, types, also) if not configuration.excepts(finding)]
     violated = [
         finding
         for finding in found
@@ -180,7 +176,7 @@ def _document(file: str) -> object:
     except OSError as error:
         _end(f"{_spoken(file)} cannot be read: {error.strerror}", BROKEN_INPUT)
     except RecursionError:
-        _end(f"{_spoken(file)} {_TOO_DEEP}", BROKEN_INPUT)
+        _end(f"{_spoken(file)} {TOO_DEEP}", BROKEN_INPUT)
     except ValueError:
         _end(f"{_spoken(file)} is not JSON", BROKEN_INPUT)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from operator import getitem
 from typing import Any, Final, TypeGuard
 
-from ..keyfactor.models import moment
+from ..waiting.verdict import recorded_moment
 from .certificates import is_naming
 
 GATE_TYPE: Final = "keyfactor:index:WorkflowApproval"
@@ -40,6 +40,9 @@ _UNKNOWNS: Final = frozenset(
 # A place in the program, as a state has it: project:///__main__.py#13,5
 _OWN_CODE: Final = re.compile(r"project:///(?P<file>[^#]+)#(?P<line>[0-9]+)(,[0-9]+)?")
 _LIBRARY: Final = re.compile("/(site|dist)-packages/")
+
+_DEEPEST: Final = 100  # lists and objects in each other: no provider has a tenth of it
+TOO_DEEP: Final = "is nested too deeply to be read: give the file that Pulumi wrote, as it is"
 
 
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
@@ -104,7 +107,7 @@ class Graph:
         """
         What `pulumi stack export` writes, as JSON has it. Secrets stay encrypted.
 
-        Raises StackFileError for anything else.
+        Raises StackFileError for anything else, and for values that are nested more than 100 deep.
         """
         state = at_path(document, "deployment") or at_path(document, "checkpoint.latest")
         if not isinstance(state, Mapping):
@@ -121,8 +124,8 @@ class Graph:
         """
         What `pulumi preview --json --show-sames` writes, as JSON has it.
 
-        Raises StackFileError for anything else, and for a preview that leaves out what stays the same: a certificate in
-        it may wait for an approval that is not shown.
+        Raises StackFileError as above, and for a preview that leaves out what stays the same: a certificate in it may
+        wait for an approval that is not shown.
         """
         steps = at_path(document, "steps")
         if not is_list(steps):
@@ -296,7 +299,7 @@ def _node(state: Mapping[str, Any], properties: object) -> Node | None:
         ignore_changes=tuple(_texts(state.get("ignoreChanges"))),
         is_component=state.get("custom") is not True,
         is_read=state.get("external") is True,
-        created=moment(created) if isinstance(created := state.get("created"), str) else None,
+        created=recorded_moment(state.get("created")),
         source=_source(state),
     )
 
@@ -325,15 +328,17 @@ def read(token: str, properties: Mapping[str, Any], member: Callable[[Any, Any],
     return {key: readable(member(properties, key), member) for key in properties if is_whole or is_naming(key)}
 
 
-def readable(value: Any, member: Callable[[Any, Any], Any]) -> Any:
+def readable(value: Any, member: Callable[[Any, Any], Any], depth: int = 0) -> Any:
     """
     A value of a state, of a preview or of a pack, with UNKNOWN and SECRET for what is not there.
     """
+    if depth > _DEEPEST:
+        raise StackFileError(TOO_DEEP)
     if isinstance(value, Mapping):
-        members = {key: readable(member(value, key), member) for key in value}
+        members = {key: readable(member(value, key), member, depth + 1) for key in value}
         return SECRET if _SIGNATURE in members else members
     if is_list(value):
-        return [readable(member(value, index), member) for index in range(len(value))]
+        return [readable(member(value, index), member, depth + 1) for index in range(len(value))]
     return UNKNOWN if isinstance(value, str) and value in _UNKNOWNS else value
 
 

@@ -178,7 +178,7 @@ def expiry(last_modified: str | None, max_age: float | None, *, now: datetime | 
     if max_age is None:
         return None
     now = datetime.now(UTC) if now is None else now
-    approved, limit = _moment(last_modified), spoken(max_age)
+    approved, limit = recorded_moment(last_modified), spoken(max_age)
     if approved is None:
         return f"is Complete, but without a date, and an approval may be no older than {limit} (max_age); {_GO_ON}"
     age = now - approved
@@ -204,7 +204,7 @@ def expires_at(last_modified: str | None, max_age: float | None) -> str | None:
     """
     Until when an approval of this date is valid, in ISO 8601; None without a limit or a date.
     """
-    approved = _moment(last_modified)
+    approved = recorded_moment(last_modified)
     if approved is None or max_age is None:
         return None
     try:
@@ -213,13 +213,15 @@ def expires_at(last_modified: str | None, max_age: float | None) -> str | None:
         return None
 
 
-def _moment(date: str | None) -> datetime | None:
-    # A state file may hold anything.
+def recorded_moment(date: object) -> datetime | None:
+    """
+    A date of a state file, which may hold anything; None where it is no time that can be compared.
+    """
     try:
-        when = moment(date)
-    except (TypeError, ValueError):
+        when = moment(date) if isinstance(date, str) else None
+        return when and when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):  # the last: its zone puts it before the first day, or behind the last
         return None
-    return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when
 
 
 def pending(instance_id: str, instance: InstanceSummary | None) -> Verdict:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -502,7 +502,5 @@ TestModel = pytest.mark.timeout(1800)(Model.TestCase)  # minutes on a busy machi
 TestModel.settings = settings(
     max_examples=1000 if IS_FULL else 120,
     stateful_step_count=40,
-    deadline=None,
     derandomize=not IS_FULL,
-    suppress_health_check=[HealthCheck.too_slow],
 )

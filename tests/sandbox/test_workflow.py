@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
@@ -241,9 +241,7 @@ class Machine(RuleBasedStateMachine):
 
 # 250 plays of at most 50 steps: more than 10,000.
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(
-    max_examples=250, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestMachine.settings = settings(max_examples=250, stateful_step_count=50)
 
 
 def machine() -> WorkflowMachine:

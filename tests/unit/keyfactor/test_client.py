@@ -737,7 +737,7 @@ def raw_answers(draw: st.DrawFn) -> bytes:
     return f"HTTP/1.1 {status} OK\r\nConnection: close\r\n{head}\r\n".encode("latin-1") + body
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answer=raw_answers())
 def test_only_our_errors_leave(server: Loopback, client: Client, answer: bytes) -> None:
     """

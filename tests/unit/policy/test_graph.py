@@ -5,6 +5,7 @@ Which approvals a resource waits for, read from a state, a preview and a pack's 
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kf_provider.policy import rules
 from kf_provider.policy.graph import RECORD_TYPE, Graph, Node, StackFileError
-from tests.unit.policy.stacks import CERTIFICATE, certificate, component, record, stack
+from tests.unit.policy.stacks import (
+    CANARY,
+    CERTIFICATE,
+    JSON,
+    RESOURCES,
+    certificate,
+    component,
+    every_finding,
+    record,
+    stack,
+)
 
 
 def waits_for(graph: Graph, urn: str, **how: Any) -> list[str]:
@@ -181,19 +193,49 @@ def test_preview_without_sames() -> None:
         Graph.from_preview({"steps": [], "changeSummary": {"same": 4}})
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-KEYS = ["urn", "type", "parent", "dependencies", "propertyDependencies", "provider", "inputs", "outputs", "created"]
+@pytest.mark.parametrize("depth", [100, 101, 900, 100_000])
+@pytest.mark.parametrize("is_list", [True, False])
+def test_depth(depth: int, is_list: bool) -> None:
+    """
+    What is nested deeper than any provider's values is one error of ours, whatever the interpreter can bear.
+    """
+    subject: Any = "x"
+    for _ in range(depth):
+        subject = [subject] if is_list else {"a": subject}
+    resource = {"urn": "urn:x::web", "type": CERTIFICATE, "inputs": {"subject": subject}}
+    readers = (
+        partial(Graph.from_state, {"deployment": {"resources": [resource]}}),
+        partial(Graph.from_preview, {"steps": [{"op": "create", "newState": resource}]}),
+    )
+
+    for read in readers:
+        if depth <= 100:
+            assert list(rules.certificates_wait_for_approval(read()))
+        else:
+            with pytest.raises(StackFileError, match="nested too deeply"):
+                read()
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON) | JSON, max_size=4))
+def test_depth_elsewhere() -> None:
+    """
+    A value that no rule reads may be as deep as it is.
+    """
+    policy: Any = "x"
+    for _ in range(100_000):
+        policy = [policy]
+    resource = {"urn": "urn:x::bucket", "type": "aws:s3/bucket:Bucket", "inputs": {"policy": policy}}
+
+    assert Graph.from_state({"deployment": {"resources": [resource]}}).nodes
+
+
+@given(RESOURCES | st.lists(JSON, max_size=4))
 def test_odd_resources(resources: list[Any]) -> None:
     """
-    Whatever stands where a resource should, reading a file never raises.
+    Whatever stands where a resource should: reading a file never raises, nor does a rule, and none says a value.
     """
+    state = Graph.from_state({"deployment": {"resources": resources}})
+    preview = Graph.from_preview({"steps": [{"op": "create", "newState": each} for each in resources]})
+    same = [{"op": "same", "newState": each, "oldState": each} for each in resources]
 
-    Graph.from_state({"deployment": {"resources": resources}})
-    Graph.from_preview({"steps": [{"op": "create", "newState": each} for each in resources]})
+    for graph in (state, preview, Graph.from_preview({"steps": same})):
+        assert not [finding for finding in every_finding(graph) if CANARY in finding.message]

@@ -266,6 +266,8 @@ DAY = 86_400.0
         (None, "is Complete, but without a date, and an approval may be no older than 30 d (max_age)"),
         ("yesterday", "is Complete, but without a date"),
         ("", "is Complete, but without a date"),
+        ("9999-12-31T23:59:59-12:00", "is Complete, but without a date"),  # after the last day that there is
+        ("0001-01-01T00:00:00+14:00", "is Complete, but without a date"),
     ],
 )
 def test_expiry(last_modified: str | None, text: str | None) -> None:
