@@ -81,11 +81,20 @@ class PolicyConfig(BaseModel):
 
     def level(self, rule: str) -> str:
         """
-        A rule's level; mandatory unless configured.
+        A rule's level, else that of "all"; mandatory unless configured.
         """
-        configured = self.policies.get(rule)
-        level = configured.get("enforcementLevel") if isinstance(configured, Mapping) else configured
-        return level if isinstance(level, str) else "mandatory"
+        for name in (rule, "all"):
+            configured = self.policies.get(name)
+            level = configured.get("enforcementLevel") if isinstance(configured, Mapping) else configured
+            if isinstance(level, str):
+                return level
+        return "mandatory"
+
+    def refuses(self, finding: Finding) -> bool:
+        """
+        Whether a finding is a violation that is not only told.
+        """
+        return finding.verdict == "violated" and self.level(finding.rule) != "advisory"
 
 
 @click.group(name="policy")
@@ -143,15 +152,11 @@ def check_command(
     except StackFileError as error:
         _end(f"{_spoken(kept)} {error}", BROKEN_INPUT)
     found = [finding for finding in _findings(graph, configuration, types, also) if not configuration.excepts(finding)]
-    violated = [
-        finding
-        for finding in found
-        if finding.verdict == "violated" and configuration.level(finding.rule) != "advisory"
-    ]
+    violated = [finding for finding in found if configuration.refuses(finding)]
     if write_exceptions is not None:
         _write(Path(write_exceptions), configuration, violated, is_replaced=write_exceptions == config)
         return 0
-    click.echo(_PRINTED[output](found))
+    click.echo(_PRINTED[output](found, configuration))
     return VIOLATED if violated else 0
 
 
@@ -221,22 +226,34 @@ def _write(file: Path, configuration: PolicyConfig, violated: Sequence[Finding],
     tell(f"{file}: {len(violated)} exceptions; write the reason into each")
 
 
-def _as_text(found: Sequence[Finding]) -> str:
+def _as_text(found: Sequence[Finding], configuration: PolicyConfig) -> str:
     if not found:
         return "no rule is violated"
     return "\n".join(
-        f"{finding.verdict}: {finding.rule}: {finding.message}\n"
+        f"{_verdict(finding, configuration)}: {finding.rule}: {finding.message}\n"
         f"  {finding.urn}{f'  ({finding.source})' if finding.source else ''}\n"
         f"  severity {ABOUT[finding.rule].severity}: {ABOUT[finding.rule].url}"
         for finding in found
     )
 
 
-def _as_json(found: Sequence[Finding]) -> str:
-    return as_json({"findings": [{**asdict(finding), **asdict(ABOUT[finding.rule])} for finding in found]})
+def _verdict(finding: Finding, configuration: PolicyConfig) -> str:
+    is_told = finding.verdict == "violated" and not configuration.refuses(finding)
+    return "violated (advisory)" if is_told else finding.verdict
 
 
-def _as_sarif(found: Sequence[Finding]) -> str:
+def _as_json(found: Sequence[Finding], configuration: PolicyConfig) -> str:
+    return as_json(
+        {
+            "findings": [
+                {**asdict(finding), "level": configuration.level(finding.rule), **asdict(ABOUT[finding.rule])}
+                for finding in found
+            ]
+        }
+    )
+
+
+def _as_sarif(found: Sequence[Finding], configuration: PolicyConfig) -> str:
     """
     SARIF 2.1.0. A viewer wants a file for each result: the project's, where the state has no line.
     """
@@ -246,7 +263,7 @@ def _as_sarif(found: Sequence[Finding]) -> str:
         results.append(
             {
                 "ruleId": finding.rule,
-                "level": "error" if finding.verdict == "violated" else "note",
+                "level": _sarif_level(finding.rule, configuration) if finding.verdict == "violated" else "note",
                 "message": {"text": finding.message},
                 "locations": [
                     {
@@ -263,7 +280,7 @@ def _as_sarif(found: Sequence[Finding]) -> str:
     driver = {
         "name": "kf policy check",
         "version": version("kf-provider"),
-        "rules": [_sarif_rule(rule) for rule in (*rules.RULES, *rules.OPT_IN)],
+        "rules": [_sarif_rule(rule, configuration) for rule in (*rules.RULES, *rules.OPT_IN)],
     }
     return as_json(
         {
@@ -274,34 +291,48 @@ def _as_sarif(found: Sequence[Finding]) -> str:
     )
 
 
-def _sarif_rule(rule: str) -> dict[str, Any]:
+def _sarif_level(rule: str, configuration: PolicyConfig) -> str:
+    if ABOUT[rule].severity == "low":
+        return "note"
+    return "warning" if configuration.level(rule) == "advisory" else "error"
+
+
+def _sarif_rule(rule: str, configuration: PolicyConfig) -> dict[str, Any]:
     about = ABOUT[rule]
     return {
         "id": rule,
         "shortDescription": {"text": about.description},
         "help": {"text": about.remediation},
         "helpUri": about.url,
-        "defaultConfiguration": {"level": "note" if about.severity == "low" else "error"},
+        "defaultConfiguration": {
+            "enabled": configuration.is_run(rule),
+            "level": _sarif_level(rule, configuration),
+        },
         "properties": {"security-severity": _SECURITY_SEVERITY[about.severity], "tags": ["security"]},
     }
 
 
-def _as_junit(found: Sequence[Finding]) -> str:
+def _as_junit(found: Sequence[Finding], configuration: PolicyConfig) -> str:
     """
-    A case for each rule and resource that is violated, and one for each rule that nothing violates.
+    A case for each rule and resource that is violated, and one for each rule that was run and that nothing violates.
+
+    What is advisory is output of a case that has passed.
     """
     from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
     suite = TestSuite("kf policy check")
-    for rule in dict.fromkeys((*rules.RULES, *(finding.rule for finding in found))):
+    for rule in filter(configuration.is_run, (*rules.RULES, *rules.OPT_IN)):
         violated = [finding for finding in found if finding.rule == rule and finding.verdict == "violated"]
         if not violated:
             suite.add_testcase(TestCase("all resources", classname=rule))
         for finding in violated:
             case = TestCase(finding.urn, classname=rule)
-            failure = Failure(finding.message, type_=ABOUT[rule].severity)
-            failure.text = f"{ABOUT[rule].remediation}\n{ABOUT[rule].url}"
-            case.result = [failure]
+            if configuration.refuses(finding):
+                failure = Failure(finding.message, type_=ABOUT[rule].severity)
+                failure.text = f"{ABOUT[rule].remediation}\n{ABOUT[rule].url}"
+                case.result = [failure]
+            else:
+                case.system_out = finding.message
             suite.add_testcase(case)
     report = JUnitXml()
     report.add_testsuite(suite)

@@ -118,15 +118,52 @@ def test_exceptions(kf: Kf, file: str) -> None:
     assert all(exception["reason"] for exception in config["exceptions"].values())
 
 
-@pytest.mark.parametrize(("level", "code"), [("disabled", 0), ("advisory", 0), ("mandatory", 20)])
-def test_levels(kf: Kf, file: str, level: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("policies", "code"),
+    [
+        ({"certificates-need-approval": "disabled"}, 0),
+        ({"certificates-need-approval": {"enforcementLevel": "advisory"}}, 0),
+        ({"certificates-need-approval": {"enforcementLevel": "mandatory"}}, 20),
+        ({"all": "advisory"}, 0),
+        ({"all": "disabled", "certificates-need-approval": "mandatory"}, 20),
+        ({"all": "disabled", "certificates-need-approval": {"also": []}}, 0),
+    ],
+    ids=["disabled", "advisory", "mandatory", "all", "all but one", "all, and a parameter"],
+)
+def test_levels(kf: Kf, file: str, policies: dict[str, Any], code: int) -> None:
     """
-    The levels of Pulumi's policy configuration.
+    The levels of Pulumi's policy configuration: a rule's own, else that of "all".
     """
-    config = {"version": 2, "policies": {"certificates-need-approval": {"enforcementLevel": level}}}
-    (kf.folder / "policy.json").write_text(json.dumps(config))
+    (kf.folder / "policy.json").write_text(json.dumps({"version": 2, "policies": policies}))
 
     assert code == kf("policy", "check", "--state", file, "--config", "policy.json").code
+
+
+def test_advisory(kf: Kf, file: str) -> None:
+    """
+    What is only told is an error in no report: text and JSON say the level, SARIF warns, JUnit has it as output.
+    """
+    policies = {"certificates-need-approval": "advisory", "no-insecure-settings": "disabled"}
+    (kf.folder / "policy.json").write_text(json.dumps({"version": 2, "policies": policies}))
+    check = ("policy", "check", "--state", file, "--config", "policy.json", "--output")
+
+    (found,) = kf(*check, "json").json["findings"]
+    run = kf(*check, "sarif").json["runs"][0]
+    junit = ET.fromstring(kf(*check, "junit").out)
+
+    assert "violated (advisory): certificates-need-approval" in kf(*check, "text").out
+    assert ("violated", "advisory") == (found["verdict"], found["level"])
+    assert ["warning"] == [result["level"] for result in run["results"]]
+    rules = {rule["id"]: rule["defaultConfiguration"] for rule in run["tool"]["driver"]["rules"]}
+    assert {"enabled": True, "level": "warning"} == rules["certificates-need-approval"]
+    assert {"enabled": True, "level": "error"} == rules["records-are-genuine"]
+    assert ["approval-matches-certificate", "certificates-wait-for-approval", "no-insecure-settings"] == sorted(
+        rule for rule, how in rules.items() if not how["enabled"]
+    )
+    assert not list(junit.iter("failure"))
+    (told,) = junit.iter("system-out")
+    assert "waits for no approval" in (told.text or "")
+    assert 5 == len(list(junit.iter("testcase")))
 
 
 @pytest.mark.parametrize(
