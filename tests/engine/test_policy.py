@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,123 @@ def test_insecure_configuration(new_stack: NewStack, server: Sandbox, approved: 
     assert 0 != run.code, run
     assert "keyfactor:skipVerify" in run.text, run
     assert "no-insecure-settings" in run.text, run
+
+
+BARE = "    certificate('bare')\n"
+FAILING = """
+    bare = certificate('bare')
+    from pulumi.dynamic import Resource, ResourceProvider
+    class Failing(ResourceProvider):
+        def create(self, props):
+            raise Exception("no")
+    class Another(Resource, module="house", name="Another"):
+        pass
+    Another(Failing(), "failing", {}, pulumi.ResourceOptions(depends_on=[bare]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "skipped", "is_refused"),
+    [
+        (BARE, ["--skip-preview"], True),
+        ("    approval.status.apply(lambda _: certificate('bare'))\n", [], True),
+        ("    if not pulumi.runtime.is_dry_run():\n        certificate('bare')\n", [], True),
+        (FAILING, ["--skip-preview"], False),
+    ],
+    ids=["without a preview", "in an apply", "in an update only", "beside one that fails"],
+)
+def test_house_rule(
+    new_stack: NewStack,
+    server: Sandbox,
+    approved: str,
+    pack: str,
+    program: str,
+    skipped: list[str],
+    is_refused: bool,
+) -> None:
+    """
+    The page's table: what the recommended policies refuse after it was made, or never, a house rule refuses before.
+    """
+    program = GATE.format(approved) + program
+    first = new_stack(program, server.environment())
+    run = first.run("up", "--yes", *skipped, "--policy-pack", pack)
+
+    assert 0 != run.code, run
+    assert is_refused == ("[mandatory]" in run.text), run
+    assert first.resource("bare") is not None
+
+    with_house_rule(pack)
+    second = new_stack(program, server.environment())
+    run = second.run("up", "--yes", *skipped, "--policy-pack", pack)
+
+    assert "is no child of a gate" in run.text, run
+    assert second.resource("bare") is None
+
+
+def with_house_rule(pack: str) -> None:
+    """
+    The page's pack with the house rule in its place.
+    """
+    rule = block("py", 2).replace("recommended()", f"recommended(types={TYPES})")
+    rule = rule.replace("approval(", f"approval(types={TYPES}, ")
+    (Path(pack).parent / "__main__.py").write_text(block("py").partition("PolicyPack(")[0] + rule)
+
+
+def test_child_of_its_gate(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:
+    """
+    The page's program passes the house rule, and one that is there already moves below its gate and stays what it is.
+    """
+    with_house_rule(pack)
+    begin = GATE.partition("    approval")[0]
+    stack = new_stack(begin + "    certificate('web')\n", server.environment())
+    assert stack.up().code == 0
+    child = block("py", 1).replace('"approval", instance_id', f'"approval", "{approved}"')
+    stack.write(begin + textwrap.indent(child, "    "))
+    without = stack.preview()
+    assert "to delete" in without.text, without
+    alias = "parent=approval, aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)]"
+    stack.write(begin + textwrap.indent(child, "    ").replace("parent=approval", alias))
+
+    run = stack.run("up", "--yes", "--policy-pack", pack)
+
+    assert 0 == run.code, run
+    assert "[mandatory]" not in run.text, run
+    assert "deleted" not in run.text, run
+    assert stack.resource("web") is not None
+
+
+def test_every_stack(new_stack: NewStack, tmp_path: Path, pack: str, cli_folder: Path) -> None:
+    """
+    The page's variable gives the pack to every update, beside the command's own; its loop names a stack that is
+    refused.
+    """
+    stack = new_stack("    pulumi.Stash('bare', input='x')\n")
+    variable = re.findall(r"^export (\w+)=\S+$", block("shell", 4), re.MULTILINE)[0]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "PulumiPolicy.yaml").write_text(block("yaml"))
+    (tmp_path / "own" / "run").write_text(Path(pack).read_text())
+    (tmp_path / "own" / "run").chmod(0o755)
+    (tmp_path / "own" / "__main__.py").write_text(block("py").replace("certificates", "own"))
+
+    def shell(lines: str) -> str:
+        lines = lines.replace("pulumi up", "pulumi --stack test up").replace("/srv/policies/certificates/run", pack)
+        kf = f"{sys.executable} -m kf_provider policy check --type '{TYPES[0]}'"
+        lines = lines.replace("kf policy check", kf).replace("python -c", f"{sys.executable} -c")
+        return subprocess.run(
+            ["bash", "-c", lines], cwd=stack.folder, env=stack.environment, check=False, capture_output=True, text=True
+        ).stdout
+
+    text = shell(block("shell", 4))
+    assert "'bare' waits for no approval" in text, text
+    both = shell(block("shell", 4).replace("--yes", f"--yes --policy-pack {tmp_path / 'own' / 'run'}"))
+    assert "'bare' waits for no approval" in both, both
+    assert "own@" in both, both
+    assert stack.resource("bare") is None
+
+    text = shell(block("shell", 4).replace(variable, "PULUMI_POLICY_PACKS"))
+    assert "Policies:" not in text, text
+    assert stack.resource("bare") is not None
+
+    text = shell("pulumi stack init empty --no-select\n" + block("shell", 5))
+    assert "test: refused" in text, text
+    assert "empty: refused" not in text, text
