@@ -135,7 +135,7 @@ def approval_matches_certificate(
         elif not asked.subject:
             yield finding(rule, certificate, NAMELESS)
         else:
-            what, path = ("subject", subject) if "names" not in missing else ("other names", sans)
+            what, path = ("a subject", subject) if "names" not in missing else ("other names", sans)
             yield finding(
                 rule,
                 certificate,

@@ -75,6 +75,7 @@ class Stack:
     cli: str
     environment: dict[str, str]
     runs: list[Run] = field(default_factory=list)
+    name: str = "test"
 
     def write(self, program: str) -> None:
         (self.folder / "__main__.py").write_text("import pulumi\nimport kf_provider as kf\n" + textwrap.dedent(program))
@@ -97,7 +98,7 @@ class Stack:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start the CLI in a process group of its own."""
-        command = [self.cli, *arguments, "--stack", "test", "--non-interactive", "--color", "never"]
+        command = [self.cli, *arguments, "--stack", self.name, "--non-interactive", "--color", "never"]
         log = (self.folder / "output.txt").open("a+")
         log.seek(0, os.SEEK_END)
         process = subprocess.Popen(
@@ -145,7 +146,7 @@ class Stack:
 
     @property
     def state_file(self) -> Path:
-        return self.folder / "backend" / ".pulumi" / "stacks" / PROJECT / "test.json"
+        return self.folder / "backend" / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
 
     @property
     def resources(self) -> list[dict[str, Any]]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from kf_provider.policy import Graph, rules
 from kf_provider.sandbox import Sandbox
 
-from .stack import ROOT, NewStack, Run, Stack
+from .stack import PROJECT, ROOT, NewStack, Run, Stack
 
 FOLDER = ROOT / "examples" / "policy-pack"
 PACK = ("--policy-pack", str(FOLDER / "run"))
@@ -25,10 +27,11 @@ PACK = ("--policy-pack", str(FOLDER / "run"))
 BEGINNING = """
         import pulumi_tls as tls
 
-        def certificate(name, common_name="www.example.com", **options):
+        def certificate(name, common_name="www.example.com", dns_names=None, **options):
             return tls.SelfSignedCert(
                 name,
                 allowed_uses=["server_auth"],
+                dns_names=dns_names,
                 private_key_pem="a key",
                 validity_period_hours=12,
                 subject=tls.SelfSignedCertSubjectArgs(common_name=common_name),
@@ -97,6 +100,34 @@ MOVED = """
         certificate("moved", parent=house, aliases=[old], protect=True)
 """
 
+# The same certificate exists already, and its id is known.
+IMPORTED = """
+        approval = kf.WorkflowApproval(
+            "approved", "{instance_id}", expect={{"current_state_data.Subject": "CN=www.example.com"}}
+        )
+        certificate("web", depends_on=[approval], import_="www.example.com")
+"""
+
+# The component of echo_plugin/house.py, whose certificate the program does not see.
+REMOTE = """
+        class House(pulumi.ComponentResource):
+            def __init__(self, **options):
+                super().__init__("house:index:House", "house", {{}}, pulumi.ResourceOptions(**options), True)
+
+        approval = kf.WorkflowApproval("approved", "{instance_id}")
+        House({how})
+"""
+
+NAMED = """
+        expect = {{
+            "current_state_data.Subject": "CN=www.example.com",
+            "current_state_data.SANs.dns": ["www.example.com", "shop.example.com"],
+        }}
+        approval = kf.WorkflowApproval("approved", "{instance_id}", expect=expect)
+        key = tls.PrivateKey("key", algorithm="RSA")
+        certificate("web", {names}, depends_on=[approval])
+"""
+
 READ = """
         from kf_provider.approval import ApprovalRecordProvider
         from pulumi import dynamic
@@ -140,8 +171,20 @@ def approved(server: Sandbox) -> str:
     return str(id_)
 
 
-def write(stack: Stack, program: str, instance_id: str = "") -> None:
-    stack.write(BEGINNING + program.format(instance_id=instance_id))
+def write(stack: Stack, program: str, instance_id: str = "", **parts: str) -> None:
+    stack.write(BEGINNING + program.format(instance_id=instance_id, **parts))
+
+
+def configured(stack: Stack, config: object) -> tuple[str, str]:
+    """
+    A policy configuration, for the CLI.
+    """
+    (stack.folder / "policy.json").write_text(json.dumps(config))
+    return "--policy-pack-config", str(stack.folder / "policy.json")
+
+
+def exported(stack: Stack) -> Graph:
+    return Graph.from_state(json.loads(stack.run("stack", "export").text))
 
 
 def own_pack(folder: Path, *policies: str) -> tuple[str, str]:
@@ -307,6 +350,160 @@ def test_moved(stack: Stack, approved: str) -> None:
     assert stack.resource("web") is None
 
 
+def test_moved_to_another_stack(stack: Stack, approved: str) -> None:
+    """
+    A certificate that moves to another stack with its approval still waits for it there; one that moves alone does not.
+    """
+    other = replace(stack, name="other")
+
+    def move(*resources: str, source: str, dest: str) -> None:
+        done = subprocess.run(
+            [stack.cli, "state", "move", *resources, "--source", source, "--dest", dest, "--yes"],
+            cwd=stack.folder,
+            env=stack.environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+    def urn(name: str) -> str:
+        return f"urn:pulumi:{name}::{PROJECT}::"
+
+    certificate, gate = "tls:index/selfSignedCert:SelfSignedCert::web", "keyfactor:index:WorkflowApproval::approved"
+    write(stack, GATED, approved)
+    assert stack.up().code == 0
+    assert other.run("stack", "init").code == 0
+
+    move(urn("test") + gate, urn("test") + certificate, source="test", dest="other")
+    run = other.preview(*PACK, "--expect-no-changes")
+    assert run.code == 0, run
+    assert not list(rules.certificates_need_approval(exported(other)))
+
+    move(urn("other") + certificate, source="other", dest="test")
+    (finding,) = rules.certificates_need_approval(exported(stack))
+    assert finding.urn == urn("test") + certificate
+
+
+def test_imported(stack: Stack, approved: str, tmp_path: Path) -> None:
+    """
+    An import needs an approval as a creation does. Without one it is refused in preview; an update without a preview
+    refuses it too, but has written into the state by then what existed before.
+    """
+    pack = own_pack(tmp_path, "*policy.recommended()", "policy.certificates_wait_for_approval()")
+    write(stack, IMPORTED, approved)
+    for run in (stack.preview(*pack), stack.up(*pack)):
+        assert run.code == 0, run
+    imported = stack.resource("web")
+    assert imported is not None
+    assert imported["id"] == "www.example.com"
+
+    id_ = "other.example.com"
+    write(stack, IMPORTED + f'        certificate("second", "{id_}", import_="{id_}")\n', approved)
+    refused(stack.preview(*pack), "certificates-need-approval", "'second' waits for no approval")
+    refused(stack.up(*pack), "certificates-wait-for-approval", "'second' has a subject that no approval before it")
+    assert stack.resource("second") is not None  # as docs/policies.md says
+
+
+def test_remote_component(stack: Stack, approved: str, tmp_path: Path) -> None:
+    """
+    The certificate of a component that another process makes is judged as one of the program.
+    """
+    pack = own_pack(tmp_path, "*policy.recommended()", 'policy.certificates_wait_for_approval(by="parent")')
+    write(stack, REMOTE, approved, how="")
+    bare = stack.preview(*pack)
+    write(stack, REMOTE, approved, how="depends_on=[approval]")
+    waiting = stack.preview(*PACK)
+    write(stack, REMOTE, approved, how="parent=approval")
+    runs = [waiting, stack.preview(*pack), stack.up(*pack)]
+
+    refused(bare, "certificates-need-approval", "'house-web' waits for no approval")
+    refused(bare, "certificates-wait-for-approval", "'house-web' is no child of a gate")
+    for run in runs:
+        assert run.code == 0, run
+        assert "[mandatory]" not in run.text, run
+    assert stack.resource("house-web") is not None
+
+
+def test_approval_matches(stack: Stack, server: Sandbox, tmp_path: Path) -> None:
+    """
+    A certificate asks for the subject and the names that were approved, or for less; in a preview a name that is not
+    known yet is told, and the update judges it.
+    """
+    pack = own_pack(tmp_path, "*(match := [policy.approval_matches_certificate()])", "policy.verdicts_are_known(match)")
+    names = ["www.example.com", "shop.example.com"]
+    approved = server.start_enrollment(subject="CN=www.example.com", state_data={"SANs": {"dns": names}})
+    server.approve(approved)
+
+    write(stack, NAMED, approved, names='"other.example.com"')
+    refused(stack.preview(*pack), "approval-matches-certificate", "'web' asks for a subject that its approval")
+    write(stack, NAMED, approved, names='dns_names=["www.example.com", "evil.example.com"]')
+    refused(stack.preview(*pack), "approval-matches-certificate", "'web' asks for other names that its approval")
+    write(stack, NAMED, approved, names='dns_names=["shop.example.com"]')
+    fits = stack.up(*pack)
+    assert fits.code == 0, fits
+
+    write(stack, NAMED.replace('"key",', '"new",'), approved, names="key.id")
+    preview = stack.preview(*pack)
+    assert preview.code == 0, preview
+    assert "'web' cannot be compared with its approval" in preview.text, preview
+    refused(stack.up(*pack), "approval-matches-certificate", "'web' asks for a subject that its approval")
+
+
+def test_exceptions(stack: Stack) -> None:
+    """
+    What `kf policy check` writes for a stack of today is a policy configuration for Pulumi: its certificates pass, a
+    new one is refused, and an exception without a reason too.
+    """
+    write(stack, UNGATED)
+    assert stack.up().code == 0
+    (stack.folder / "state.json").write_text(stack.run("stack", "export").text)
+    file = stack.folder / "policy.json"
+    written = subprocess.run(
+        [sys.executable, "-m", "kf_provider", "policy", "check", "--state", "state.json", "--write-exceptions", file],
+        cwd=stack.folder,
+        check=False,
+    )
+    assert written.returncode == 0
+
+    config = json.loads(file.read_text())
+    adopted = stack.preview(*PACK, *configured(stack, config))
+    assert adopted.code == 0, adopted
+    assert "[exempted]  certificates-need-approval" in adopted.text, adopted
+
+    write(stack, UNGATED + UNGATED.replace("web", "second"))
+    new = stack.preview(*PACK, *configured(stack, config))
+    refused(new, "certificates-need-approval", "'second' waits for no approval")
+    assert "'web' waits for no approval" not in new.text, new
+
+    for exception in config["exceptions"].values():
+        del exception["reason"]
+    unreasoned = stack.preview(*PACK, *configured(stack, config))
+    assert unreasoned.code != 0, unreasoned
+    assert '"reason" is required' in unreasoned.text, unreasoned
+
+
+def test_configured(stack: Stack, approved: str) -> None:
+    """
+    A rule's parameters and level come from a policy configuration, without a change of the pack.
+    """
+    rule = "approvals-are-complete"
+    write(stack, GATED, approved)
+    strict = configured(stack, {rule: {"enforcementLevel": "mandatory", "definitions": ["Mail"]}})
+    refused(stack.up(*PACK, *strict), rule, "'approved' is of a workflow definition that is not allowed here")
+
+    advised = stack.preview(
+        *PACK, *configured(stack, {rule: {"enforcementLevel": "advisory", "definitions": ["Mail"]}})
+    )
+    assert advised.code == 0, advised
+    assert "is of a workflow definition that is not allowed here" in advised.text, advised
+
+    wrong = stack.preview(*PACK, *configured(stack, {rule: {"definitions": "Mail"}}))
+    assert wrong.code != 0, wrong
+    assert not wrong.tracebacks, wrong
+    assert "definitions: Invalid type" in wrong.text, wrong
+
+
 def test_record_that_is_read(stack: Stack) -> None:
     """
     A record of the genuine provider that is read by an id, and not made, opens nothing: no server was asked for it.
@@ -316,8 +513,7 @@ def test_record_that_is_read(stack: Stack) -> None:
     refused(stack.preview(*PACK), "certificates-need-approval", "'web' waits for no approval")
 
     assert stack.up().code == 0  # without the pack
-    graph = Graph.from_state(json.loads(stack.run("stack", "export").text))
-    (finding,) = rules.records_are_genuine(graph)
+    (finding,) = rules.records_are_genuine(exported(stack))
     assert "was read by an id" in finding.message
 
 
@@ -344,16 +540,3 @@ def test_plan(stack: Stack, approved: str) -> None:
 
     assert unchanged.code == 0, unchanged
     assert stack.resource("web") is not None
-
-
-def test_no_plan_of_what_is_refused(stack: Stack) -> None:
-    """
-    A preview that is refused saves no plan: there is nothing to update by.
-    """
-    plan = stack.folder / "plan.json"
-    write(stack, UNGATED)
-
-    run = stack.preview(*PACK, "--save-plan", str(plan))
-
-    refused(run, "certificates-need-approval")
-    assert not plan.exists()

@@ -25,16 +25,6 @@ GATE = """
         return pulumi.Stash(name, input=name, opts=pulumi.ResourceOptions(**how))
     approval = kf.WorkflowApproval("web", "{0}", timeout="20s")
 """
-FORGED = """
-    from pulumi.dynamic import CreateResult, Resource, ResourceProvider
-    class Mine(ResourceProvider):
-        def create(self, props):
-            return CreateResult("1", {**props, "status": "Complete"})
-    class Record(Resource, module="keyfactor", name="ApprovalRecord"):
-        status: pulumi.Output[str]
-    record = Record(Mine(), "web", {"instance_id": "1", "status": None})
-    pulumi.Stash("certificate", input="1", opts=pulumi.ResourceOptions(depends_on=[record]))
-"""
 
 
 def block(language: str, number: int = 0) -> str:
@@ -127,33 +117,6 @@ def test_preview_file(new_stack: NewStack, server: Sandbox, approved: str) -> No
     text = stack.preview("--json").text
     with pytest.raises(StackFileError, match="--show-sames"):
         Graph.from_preview(json.loads(text[text.index("{") :]))
-
-
-def test_skipped_preview(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:
-    """
-    Without a preview a certificate that waits for nothing fails the update, after its creation.
-    """
-    stack = new_stack(GATE.format(approved) + "    certificate('bare')\n", server.environment())
-
-    run = stack.up("--policy-pack", pack)
-
-    assert 0 != run.code, run
-    assert "'bare' waits for no approval" in run.text, run
-    assert stack.resource("bare") is not None  # as docs/policies.md says
-
-
-def test_forged(new_stack: NewStack, server: Sandbox, pack: str) -> None:
-    """
-    A record of somebody else's provider is refused before it is made, and the certificate behind it too.
-    """
-    stack = new_stack(FORGED, server.environment())
-
-    run = stack.up("--policy-pack", pack)
-
-    assert 0 != run.code, run
-    assert "the record 'web' is no record of kf_provider" in run.text, run
-    assert stack.resource("certificate") is None
-    assert stack.resource("web") is None
 
 
 def test_plan(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:

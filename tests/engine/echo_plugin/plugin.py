@@ -31,7 +31,17 @@ class Echo(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CreateResponse(id="" if request.preview else "echo", properties=request.properties)
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+        inputs = request.inputs
+        if not inputs.fields:  # an import: every id is that of a certificate for this name
+            inputs.update(
+                {
+                    "allowedUses": ["server_auth"],
+                    "privateKeyPem": "a key",
+                    "validityPeriodHours": 12,
+                    "subject": {"commonName": request.id},
+                }
+            )
+        return provider_pb2.ReadResponse(id=request.id, properties=request.properties or inputs, inputs=inputs)
 
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.UpdateResponse(properties=request.news)
