@@ -1,5 +1,5 @@
 """
-One plugin process as the engine speaks to it: over gRPC, in the engine's messages.
+A plugin's process as the engine speaks to it: over gRPC, in the engine's messages.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import grpc
@@ -23,22 +24,32 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine's wire writes
 
 
 @contextmanager
-def started_process(
-    *, stderr: IO[str] | None = None, **variables: str
-) -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
-    """A plugin process without any of Keyfactor's settings in its environment, but with these variables."""
+def channel_to(
+    *command: str, variables: Mapping[str, str] | None = None, cwd: Path | None = None, stderr: IO[str] | None = None
+) -> Iterator[grpc.Channel]:
+    """To a process that prints its port; with these variables, and without any of Keyfactor's settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYFACTOR_")}
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "pulumi.dynamic"],
+        [sys.executable, "-u", *command],
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env={**environment, "HOME": "/nowhere", **variables},
+        env={**environment, "HOME": "/nowhere", **(variables or {})},
     ) as running:
         assert running.stdout is not None
         port = int(running.stdout.readline())
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield provider_pb2_grpc.ResourceProviderStub(channel)
+            yield channel
         running.kill()
+
+
+@contextmanager
+def started_process(
+    *, stderr: IO[str] | None = None, **variables: str
+) -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
+    """The plugin of dynamic providers."""
+    with channel_to("-m", "pulumi.dynamic", stderr=stderr, variables=variables) as channel:
+        yield provider_pb2_grpc.ResourceProviderStub(channel)
 
 
 class Plugin:
