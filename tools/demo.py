@@ -33,11 +33,16 @@ EXAMPLES = {"gate": "approval-gate", "enroll": "enroll-approve-deploy"}
 
 START_SECONDS = 30  # for the sandbox to print its address
 WAIT_SECONDS = 6  # how long the gate is left waiting before the approval
+REFUSED = {"Rejected": "denied", "Failed": "made to fail", "CanceledForRestart": "restarted"}
 ON_A_TERMINAL = sys.stdout.isatty()
 
 
 class DemoError(Exception):
     """A step did not go as it should; the text says which and why."""
+
+
+class RefusedError(Exception):
+    """The user has not approved the request; the text says so."""
 
 
 def tell(text: str = "") -> None:
@@ -67,6 +72,11 @@ class Sandbox:
                 return json.load(response)
         except (OSError, ValueError) as exc:
             raise DemoError(f"the sandbox did not do {path}: {exc}") from exc
+
+    def newest(self) -> dict[str, Any]:
+        """The newest instance, which the demo is about."""
+        found: dict[str, Any] = self.call("/sandbox/instances")["instances"][0]
+        return found
 
     def looks(self, instance_id: str) -> int:
         """How often somebody has asked for this instance by its id."""
@@ -125,7 +135,8 @@ class Pulumi:
             ignore=shutil.ignore_patterns("__pycache__", "Pulumi.*"),
         )
         # Without the example's `virtualenv`, which is a path from its own folder: PATH below names the same one.
-        (self.project / "Pulumi.yaml").write_text(f"name: kf-{EXAMPLES[example]}\nruntime: python\n")
+        name, _, _ = (CHECKOUT / "examples" / EXAMPLES[example] / "Pulumi.yaml").read_text().partition("\n")
+        (self.project / "Pulumi.yaml").write_text(f"{name}\nruntime: python\n")
         for folder in ("home", "backend", "pulumi-home"):
             (work / folder).mkdir()
         theirs = ("PULUMI_", "KEYFACTOR_", "KF_")
@@ -254,13 +265,15 @@ def demo(work: Path, *, hold: bool) -> None:
         tell("\n2. A preview says that the update will wait. It does not wait itself.")
         pulumi.show("preview")
 
-        tell("\n3. The update waits at the gate `web-cert`; `listener` depends on it and is not created yet.")
-        approved_at = update(pulumi, server, instance_id, hold=hold)
+        tell("\n3. The update waits at the gate `web-cert`, and `listener` waits for the gate.")
+        try:
+            approved_at = update(pulumi, server, instance_id, hold=hold)
+        except RefusedError as exc:
+            tell(f"\n4. {exc}")
+            stay(server, hold=hold)
+            return
         check(pulumi, instance_id, approved_at)
-
-        if hold and sys.stdin.isatty():
-            tell(f"\n   Everything is still there: {server.url}/#{instance_id}")
-            input("   Press Enter to go on. ")
+        stay(server, hold=hold)
 
         tell("\n5. A second update finds the approval in the state: nothing to do, nothing to wait for.")
         pulumi.show("up", "--yes", "--skip-preview", "--expect-no-changes")
@@ -278,8 +291,14 @@ def demo_enroll(work: Path, *, hold: bool) -> None:
         pulumi.ask("config", "set", "commonName", "web.keyexample.com")
 
         tell("\n2. The update enrolls, waits at the gate, gets the certificate, compares its key, and deploys it.")
-        approved_up(pulumi, server, hold=hold)
+        try:
+            approved_up(pulumi, server, hold=hold)
+        except RefusedError as exc:
+            tell(f"\n3. {exc}")
+            stay(server, hold=hold)
+            return
         first = issued(pulumi)
+        stay(server, hold=hold)
 
         tell("\n4. A second update finds everything as it is: nothing to request, nothing to wait for.")
         pulumi.show("up", "--yes", "--skip-preview", "--expect-no-changes")
@@ -296,22 +315,12 @@ def demo_enroll(work: Path, *, hold: bool) -> None:
         pulumi.ask("stack", "rm", "--yes", "demo")
 
 
-def approved_up(pulumi: Pulumi, server: Sandbox, *, hold: bool) -> None:
+def approved_up(pulumi: Pulumi, server: Sandbox, *, hold: bool) -> datetime | None:
     """An update that waits for its own new request, which the demo approves, or the user at the sandbox's page."""
-    approver = Approver(server)
     if hold:
-        tell(f"   It is yours to decide, in a browser:  {server.url}")
-    else:
-        tell(f"   The demo approves the request {WAIT_SECONDS} seconds after the gate's first look.")
-        approver.start()
-    try:
-        pulumi.show("up", "--yes", "--skip-preview", stop=approver.failed)
-    finally:
-        approver.over.set()
-    if not hold:
-        approver.join()
-        if approver.problem or approver.approved_at is None:
-            raise DemoError(approver.problem or "the update ended before the approval was given: the gate did not wait")
+        tell("   It is yours to decide, in a browser:")
+        tell(f"     {server.url}")
+    return waiting_up(pulumi, server, Approver(server), hold=hold)
 
 
 def issued(pulumi: Pulumi) -> str:
@@ -329,18 +338,29 @@ def issued(pulumi: Pulumi) -> str:
 
 def update(pulumi: Pulumi, server: Sandbox, instance_id: str, *, hold: bool) -> datetime | None:
     """The update that waits. Returns when the demo approved; None when that was left to the user."""
-    approver = Approver(server, instance_id)
     if hold:
         path = f"/sandbox/instances/{instance_id}"
-        tell(f"   It is yours to decide, in a browser:  {server.url}/#{instance_id}")
-        tell("   or in another terminal:")
+        tell("   It is yours to decide, in a browser:")
+        tell(f"     {server.url}/#{instance_id}")
+        # Each address and each command has a line of its own, so that it can be copied whole.
+        tell("   Or in another terminal, to approve:")
         tell(f'     curl -s {server.url}{path}/approve -d \'{{"comment": "looks right"}}\'')
-        tell(f'     curl -s {server.url}{path}/deny -d \'{{"comment": "no"}}\'      (and the update fails)')
-    else:
+        tell("   Or to deny it, and the update fails:")
+        tell(f'     curl -s {server.url}{path}/deny -d \'{{"comment": "no"}}\'')
+    return waiting_up(pulumi, server, Approver(server, instance_id), hold=hold)
+
+
+def waiting_up(pulumi: Pulumi, server: Sandbox, approver: Approver, *, hold: bool) -> datetime | None:
+    """An update that waits. Returns when the demo approved; raises RefusedError when the user did not."""
+    if not hold:
         tell(f"   The demo approves the request {WAIT_SECONDS} seconds after the gate's first look.")
         approver.start()
     try:
         pulumi.show("up", "--yes", "--skip-preview", stop=approver.failed)
+    except DemoError:
+        if not hold or (status := server.newest()["status"]) not in REFUSED:
+            raise
+        raise RefusedError(f"It was {REFUSED[status]}, so the update failed, as it should.") from None
     finally:
         approver.over.set()
     if not hold:
@@ -348,6 +368,14 @@ def update(pulumi: Pulumi, server: Sandbox, instance_id: str, *, hold: bool) -> 
         if approver.problem or approver.approved_at is None:
             raise DemoError(approver.problem or "the update ended before the approval was given: the gate did not wait")
     return approver.approved_at
+
+
+def stay(server: Sandbox, *, hold: bool) -> None:
+    """Leave everything as it is until Enter, for who wants to look around."""
+    if hold and sys.stdin.isatty():
+        tell("\n   Everything is still there:")
+        tell(f"     {server.url}/#{server.newest()['instance_id']}")
+        input("   Press Enter to go on. ")
 
 
 def check(pulumi: Pulumi, instance_id: str, approved_at: datetime | None) -> None:

@@ -79,6 +79,10 @@ class Terminal:
                 raise SystemExit("the picture was not seen:\n" + "\n".join(self.screen.display))
             self.read(0.2)
 
+    def press(self, keys: bytes) -> None:
+        """Type these keys."""
+        os.write(self._master, keys)
+
     def close(self) -> None:
         """End the program, and let the terminal go."""
         end(self.process)
