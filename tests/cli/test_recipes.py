@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,11 @@ def test_wait_then_update(kf: Kf, approved: str, recipe: str) -> None:
     """
     scripts = list(steps(recipe).values())
     for script in scripts:
-        done = run(kf, script, INSTANCE_ID=approved)
+        done = run(kf, script, INSTANCE_ID=approved, STACK="prod")
         assert done.returncode == 0, done
 
-    assert ["pip install", "pulumi config", "pulumi up --yes"] == [
-        re.sub(r"^(pip install|pulumi config).*", r"\1", line) for line in called(kf)
+    assert ["pip install", "pulumi config set --stack prod", "pulumi up --yes --stack prod"] == [
+        re.sub(r"^(pip install|pulumi config set) .*?( --stack prod)?$", r"\1\2", line) for line in called(kf)
     ]
 
 
@@ -178,8 +179,8 @@ def test_gitlab(kf: Kf, server: Sandbox, approved: str) -> None:
     report = dict(line.split("=") for line in (kf.folder / "kf-wait.env").read_text().splitlines())
 
     assert 0 == done.returncode, done
-    assert 0 == run(kf, scripts["deploy"], **report).returncode
-    assert "pulumi up --yes" in called(kf)
+    assert 0 == run(kf, scripts["deploy"], STACK="prod", **report).returncode
+    assert "pulumi up --yes --stack prod" in called(kf)
     job = yaml.safe_load((FOLDER / "gitlab-ci.yml").read_text())["approve"]
     assert (69, 75) == (job["retry"]["exit_codes"], job["allow_failure"]["exit_codes"])
 
@@ -238,3 +239,29 @@ def test_recipes_always_say_what_is_expected() -> None:
                 if "--resume" in line and "kf wait" in line:
                     assert "--expect" in line, file
                     assert "$INSTANCE_ID" in line, file
+
+
+RECIPES = [file for file in FOLDER.parent.rglob("*.yml") if "pip install" in file.read_text()]
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.name)
+def test_recipes_say_what_to_fill_in(file: Path) -> None:
+    """
+    What is not published yet is marked where it is installed; an update has a login to Pulumi, a stack and its package.
+    """
+    text = file.read_text()
+    lines = text.splitlines()
+    unmarked = [
+        line
+        for above, line in pairwise(lines)
+        if re.search("pip install.*kf-provider", line) and "when kf-provider is published" not in above
+    ]
+
+    assert [] == unmarked
+    assert re.search(r"pulumi up .*--stack |stack-name:", text)
+    assert "PULUMI_ACCESS_TOKEN" in text
+    parsed = yaml.safe_load(text)
+    jobs = parsed.get("jobs", parsed)
+    for job in jobs if isinstance(jobs, list) else jobs.values():
+        said = yaml.dump(job, width=1000)
+        assert not re.search("pulumi up|command: up", said) or re.search("pip install .*kf-provider", said), said

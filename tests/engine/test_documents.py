@@ -36,6 +36,14 @@ def programs(pattern: str) -> list[object]:
     ]
 
 
+def documents() -> list[Path]:
+    return [
+        path
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
+        if "node_modules" not in path.parts
+    ] + [ROOT / "kf_provider" / "sandbox" / "README.md"]
+
+
 def with_commands() -> list[object]:
     """The pages of `docs/` with shell blocks, but those whose blocks have a test of their own."""
     pages = [page for page in PAGES[1:] if blocks(page, "sh") and page.stem != "quick-start"]
@@ -119,6 +127,30 @@ def test_curl_of_any_age(page: Path) -> None:
     No page uses an option of curl that came after 2019.
     """
     assert not re.search(r"curl.*(--json|--fail-with-body|--retry-all-errors|--url-query)", page.read_text())
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in documents()])
+def test_install_is_marked(page: Path) -> None:
+    """
+    Where a page installs from an index, it says that this works when the package is published.
+    """
+    text = page.read_text()
+
+    for found in re.finditer(r"^.*(?:pip|pipx) install [^`\n]*kf-provider.*$", text, re.MULTILINE):
+        assert "when it is published" in found[0] or "is published" in found[0], found[0]
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in sorted((ROOT / "examples").glob("*/Pulumi.yaml"))])
+def test_example_says_what_it_needs(name: str) -> None:
+    """
+    The README of each stack names the installation that its `Pulumi.yaml` does; its project's name is short, because
+    Pulumi's live table gives a row's text what names leave of the width.
+    """
+    project = (ROOT / "examples" / name / "Pulumi.yaml").read_text()
+
+    assert "virtualenv: ../../.venv" in project
+    assert "`.venv` (`make" in (ROOT / "examples" / name / "README.md").read_text()
+    assert len(project.splitlines()[0]) <= len("name: renewal")
 
 
 def test_readme_commands(new_stack: NewStack) -> None:
@@ -227,14 +259,6 @@ def test_settings_page() -> None:
     assert set(CONFIG_KEYS) == set(re.findall(r"`keyfactor:(\w+)`", text)) - {"keyfactor"}
     named = set(re.findall(r"KEYFACTOR_[A-Z_]+", text))
     assert set(ENVIRONMENT) == named - {"KEYFACTOR_AUTH_CONFIG_FILE", "KEYFACTOR_AUTH_CONFIG_PROFILE"}
-
-
-def documents() -> list[Path]:
-    return [
-        path
-        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
-        if "node_modules" not in path.parts
-    ] + [ROOT / "kf_provider" / "sandbox" / "README.md"]
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in documents()])

@@ -6,14 +6,20 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import kf_provider as kf
+from kf_provider.errors import KeyfactorError, NoAnswerError, RequestError, StatusError, UnusableAnswerError
+from kf_provider.waiting import wait
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "kf_provider"
-PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+# The lines of Pulumi and of pip in the last table are not in our source.
+PAGE, _, _ = (ROOT / "docs" / "troubleshooting.md").read_text().partition("\n## Lines of other programs\n")
 
 # Names and small parts of messages that other rows explain.
 PARTS = (
@@ -116,3 +122,48 @@ def test_nothing_is_stale() -> None:
     everything = [text for text, _ in messages(words=1)]
 
     assert [] == [part for part in fragments() if not any(part in text for text in everything)]
+
+
+def ask_where_nobody_listens() -> None:
+    with socket.socket() as bound:  # so nobody else takes the port
+        bound.bind(("127.0.0.1", 0))
+        hostname = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with kf.Client(kf.load_settings(hostname=hostname, username="a", password="b")) as client:
+            client.list_workflow_instances()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (kf.load_settings, r"missing settings: \w+"),
+        (lambda: kf.load_settings(hostname="a", username="b"), r"missing settings: \w+"),
+        (ask_where_nobody_listens, r"no connection \(.*?\)"),
+    ],
+    ids=["hostname", "password", "connection"],
+)
+def test_short_message_is_explained(call: Callable[[], object], words: str) -> None:
+    """
+    Who looks for the first words of what is shown finds them, also where they are few.
+    """
+    with pytest.raises(KeyfactorError) as caught:
+        call()
+    found = re.search(words, str(caught.value))
+
+    assert found is not None
+    assert f"`{found[0]}`" in PAGE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoAnswerError("x"),
+        UnusableAnswerError("x"),
+        StatusError("x", status_code=503),
+        StatusError("x", status_code=401),
+    ],
+)
+def test_trouble_of_a_row_is_explained(error: RequestError) -> None:
+    """
+    What a gate's row begins with when something is wrong stands in the page as it is shown.
+    """
+    assert f"`{wait._reason(error)}; ...`" in PAGE
