@@ -68,6 +68,14 @@ def at_path(value: Any, path: str) -> Any:
     return value
 
 
+def type_in(urn: str | None) -> str:
+    """
+    The type of a resource, in its URN.
+    """
+    parts = (urn or "").split("::")
+    return parts[2].rpartition("$")[2] if len(parts) > 3 else ""
+
+
 class StackFileError(ValueError):
     """
     A file that is not what `pulumi stack export` or `pulumi preview --json --show-sames` writes.

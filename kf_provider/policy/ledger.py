@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import Final, Literal
 
 from .findings import Finding, finding
-from .graph import GATE_TYPE, RECORD_TYPE, Node
+from .graph import GATE_TYPE, RECORD_TYPE, Node, type_in
 from .names import approved, requested
 
 By = Literal["expect", "parent"]
@@ -40,7 +40,7 @@ class Ledger:
         self._is_whole = self._is_whole and given.is_whole
         for part in given.subject:
             self._naming[part].add(node.urn)
-        if node.parent is not None and _type_in(node.parent) == GATE_TYPE:
+        if node.parent is not None and type_in(node.parent) == GATE_TYPE:
             self._gates.add(node.parent)
 
     def judge(self, certificate: Node, *, by: By, subject: str) -> Finding | None:
@@ -81,11 +81,3 @@ class Ledger:
             seen.add(urn)
             urn = self._parents.get(urn or "")
         return urn in self._gates
-
-
-def _type_in(urn: str) -> str:
-    """
-    The type of a resource, in its URN.
-    """
-    parts = urn.split("::")
-    return parts[2].rpartition("$")[2] if len(parts) > 3 else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -29,7 +30,7 @@ from pulumi_policy.proxy import UnknownValueError
 
 from . import rules
 from .certificates import CERTIFICATES, matcher
-from .findings import Finding
+from .findings import Finding, spoken
 from .graph import RECORD_TYPE, UNKNOWN, Graph, Node, read
 from .ledger import By, Ledger
 from .parameters import ABOUT, PARAMETERS, checked
@@ -140,19 +141,24 @@ def certificates_wait_for_approval(
     given = _given(name, {"types": types, "also": also, "by": by, "subject": subject})
     ledger = Ledger()
     problems: dict[str, str | None] = {}
+    unseen: set[str] = set()  # records that came at another level than remediate
     unknown: dict[str, Finding] = {}
 
     def tell(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        node = Node(args.urn, args.resource_type, args.opts.parent, properties=_properties(args))
+        node = _resource(args)
         try:
             how = {**given, **checked(name, args.get_config())}
         except ValueError as error:
             report(f"its configuration {error}", args.urn)
             return
         ledger.note(node, is_genuine=problems.get(args.urn, _UNSEEN) is None, subject=how["subject"])
+        if node.type == RECORD_TYPE and args.urn not in problems:
+            unseen.add(args.urn)
         if not matcher((*how["types"], *how["also"]))(node.type):
             return
         finding = ledger.judge(node, by=how["by"], subject=how["subject"])
+        if finding is not None and unseen:
+            finding = replace(finding, message=f"{spoken(node)} {_UNSEEN}", verdict="violated")
         unknown.pop(args.urn, None)
         if finding is not None and finding.verdict == "violated":
             report(finding.message, args.urn)
@@ -282,7 +288,7 @@ def _look(problems: dict[str, str | None], args: ResourceValidationArgs) -> None
     Note why a record is not genuine: only here an engine shows its provider.
     """
     if args.resource_type == RECORD_TYPE:
-        problems[args.urn] = rules.forgery(_properties(args))
+        problems[args.urn] = rules.forgery(_resource(args))
 
 
 def _stack_policy(
@@ -352,6 +358,20 @@ def _node(resource: PolicyResource) -> Node:
         properties=_properties(resource),
         ignore_changes=tuple(resource.opts.ignore_changes),
         is_component=resource.provider is None,
+    )
+
+
+def _resource(args: ResourceValidationArgs) -> Node:
+    """
+    A resource that is registered now: an engine shows no dependencies of it.
+    """
+    return Node(
+        args.urn,
+        args.resource_type,
+        args.opts.parent,
+        provider=args.provider.urn if args.provider else None,
+        properties=_properties(args),
+        is_component=args.provider is None,
     )
 
 

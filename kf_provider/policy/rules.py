@@ -17,7 +17,7 @@ from ..keyfactor.addresses import is_same_server
 from ..waiting.verdict import expiry
 from .certificates import CERTIFICATES, REQUESTS, matcher
 from .findings import Finding, finding, spoken
-from .graph import PROVIDER_TYPE, RECORD_TYPE, UNKNOWN, Graph, Node, at_path, is_unknown
+from .graph import PROVIDER_TYPE, RECORD_TYPE, UNKNOWN, Graph, Node, at_path, is_unknown, type_in
 from .ledger import NAMELESS, By, Ledger
 from .names import Names, approved, lacking, requested
 
@@ -77,7 +77,7 @@ def certificates_wait_for_approval(
     ledger = Ledger()
     is_certificate = matcher((*types, *also))
     for node in graph.nodes.values():
-        ledger.note(node, is_genuine=not node.is_read and forgery(node.properties) is None, subject=subject)
+        ledger.note(node, is_genuine=not node.is_read and forgery(node) is None, subject=subject)
         if is_certificate(node.type) and (found := ledger.judge(node, by=by, subject=subject)) is not None:
             yield found
 
@@ -232,20 +232,22 @@ def records_are_genuine(graph: Graph) -> Iterator[Finding]:
     Each record is of this package's provider. A policy for a whole stack cannot see that, a state and a preview can.
     """
     for record in graph.records:
-        problem = forgery(record.properties)
+        problem = forgery(record)
         if record.is_read:
             problem = "was read by an id, so no server was asked for it: only a WorkflowApproval may make one"
         if problem is not None:
             yield finding("records-are-genuine", record, problem)
 
 
-def forgery(properties: Mapping[str, Any]) -> str | None:
+def forgery(record: Node) -> str | None:
     """
-    Why these are not the properties of a genuine record of this run; None where they are.
+    Why a record is not a genuine one of this run; None where it is.
     """
-    if not properties:
+    if not record.properties:
         return "was left out of this run: run it without --target and --exclude, or add the record to them"
-    if properties.get("__provider") != GENUINE:
+    # A component is made by nobody, and another plugin may take the same text for its own.
+    is_dynamic = not record.is_component and type_in(record.provider) == PROVIDER_TYPE
+    if not is_dynamic or record.properties.get("__provider") != GENUINE:
         return "is no record of kf_provider: only a WorkflowApproval may register this type"
     return None
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from kf_provider.policy import Graph, rules
+from kf_provider.policy.graph import RECORD_TYPE
 from kf_provider.sandbox import Sandbox
 
 from .stack import PROJECT, ROOT, NewStack, Run, Stack
@@ -154,6 +155,26 @@ FORGED = """
         certificate("web", depends_on=[record])
 """
 
+# The genuine text, but the plugin of another package keeps it; and a component, which nobody keeps.
+COPIED = f"""
+        asked = {{{{"current_state_data.Subject": "CN=www.example.com"}}}}
+        copied = {{{{"__provider": "{rules.GENUINE}", "status": "Complete", "expect": asked}}}}
+        copied["instance_id"] = copied["approved_instance_id"] = "{{instance_id}}"
+"""
+KEPT_BY_ANOTHER = f"""{COPIED}
+        provider = tls.Provider("another")
+        provider.package = provider._package = "pulumi-python"
+        how = pulumi.ResourceOptions(provider=provider)
+        record = pulumi.CustomResource("{RECORD_TYPE}", "forged", copied, how)
+        certificate("web", depends_on=[record])
+"""
+KEPT_BY_NOBODY = f"""{COPIED}
+        gate = pulumi.ComponentResource("keyfactor:index:WorkflowApproval", "gate")
+        how = pulumi.ResourceOptions(parent=gate)
+        record = pulumi.ComponentResource("{RECORD_TYPE}", "forged", copied, how)
+        certificate("web", parent=gate, depends_on=[record])
+"""
+
 
 @pytest.fixture
 def stack(new_stack: NewStack, server: Sandbox) -> Stack:
@@ -278,6 +299,22 @@ def test_forged(stack: Stack, approved: str) -> None:
     for run in (preview, update):
         refused(run, "records-are-genuine", "is no record of kf_provider")
     assert stack.resource("forged") is None
+    assert stack.resource("web") is None
+
+
+@pytest.mark.parametrize(
+    ("program", "by"), [(KEPT_BY_ANOTHER, "expect"), (KEPT_BY_NOBODY, "parent")], ids=["another plugin", "nobody"]
+)
+def test_forged_with_the_genuine_text(stack: Stack, server: Sandbox, tmp_path: Path, program: str, by: str) -> None:
+    """
+    So is one that has the text of kf_provider's own provider, which anybody can read in a state.
+    """
+    pack = own_pack(tmp_path, "policy.records_are_genuine()", f"policy.certificates_wait_for_approval(by={by!r})")
+    write(stack, program, server.start_enrollment())
+
+    update = stack.up(*pack)
+
+    refused(update, "records-are-genuine", "is no record of kf_provider")
     assert stack.resource("web") is None
 
 

@@ -235,7 +235,7 @@ def with_house_rule(pack: str) -> None:
     """
     The page's pack with the house rule in its place.
     """
-    rule = block("py", 2).replace("recommended()", f"recommended(types={TYPES})")
+    rule = block("py", 3).replace("recommended()", f"recommended(types={TYPES})")
     rule = rule.replace("approval(", f"approval(types={TYPES}, ")
     (Path(pack).parent / "__main__.py").write_text(block("py").partition("PolicyPack(")[0] + rule)
 
@@ -248,7 +248,7 @@ def test_child_of_its_gate(new_stack: NewStack, server: Sandbox, approved: str, 
     begin = GATE.partition("    approval")[0]
     stack = new_stack(begin + "    certificate('web')\n", server.environment())
     assert stack.up().code == 0
-    child = block("py", 1).replace('"approval", instance_id', f'"approval", "{approved}"')
+    child = block("py", 2).replace('"approval", instance_id', f'"approval", "{approved}"')
     stack.write(begin + textwrap.indent(child, "    "))
     without = stack.preview()
     assert "to delete" in without.text, without
@@ -274,7 +274,8 @@ def test_every_stack(new_stack: NewStack, tmp_path: Path, pack: str, cli_folder:
     (tmp_path / "own" / "PulumiPolicy.yaml").write_text(block("yaml"))
     (tmp_path / "own" / "run").write_text(Path(pack).read_text())
     (tmp_path / "own" / "run").chmod(0o755)
-    (tmp_path / "own" / "__main__.py").write_text(block("py").replace("certificates", "own"))
+    further = block("py").partition("PolicyPack(")[0] + block("py", 1).replace('"certificates"', '"own"')
+    (tmp_path / "own" / "__main__.py").write_text(further)
 
     def shell(lines: str) -> str:
         lines = lines.replace("pulumi up", "pulumi --stack test up").replace("/srv/policies/certificates/run", pack)

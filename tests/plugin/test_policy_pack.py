@@ -117,7 +117,8 @@ class Pack:
     def _provider(resource: Resource) -> analyzer_pb2.AnalyzerProviderResource | None:
         if resource.provider is None:
             return None
-        return analyzer_pb2.AnalyzerProviderResource(type=PROVIDER_TYPE, properties=struct(resource.provider), urn="p")
+        urn = f"urn:pulumi:prod::shop::{PROVIDER_TYPE}::default"
+        return analyzer_pb2.AnalyzerProviderResource(type=PROVIDER_TYPE, properties=struct(resource.provider), urn=urn)
 
     def _reported(self, response: analyzer_pb2.AnalyzeResponse) -> list[tuple[str, str]]:
         """
@@ -176,7 +177,8 @@ def test_run(pack: Pack) -> None:
     """
     The calls of an update: a certificate passes after the record that expects its subject, and only that one.
     """
-    record = Resource("a::record", RECORD_TYPE, {"instance_id": "1", "expect": SUBJECT, "__provider": rules.GENUINE})
+    asked = {"instance_id": "1", "expect": SUBJECT, "__provider": rules.GENUINE}
+    record = Resource("a::record", RECORD_TYPE, asked, provider={})
     web = Resource("a::web", properties={"subject": {"commonName": "www.example.com"}}, dependencies=["a::record"])
     other = Resource("a::other", properties={"subject": {"commonName": CANARY}})
     done = {"status": "Complete", "server": "https://kf.example.com", "last_modified": "2020-01-01T00:00:00Z"}

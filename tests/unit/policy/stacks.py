@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kf_provider.policy import Finding, rules
 from kf_provider.policy.graph import GATE_TYPE, PROVIDER_TYPE, RECORD_TYPE, Graph, Node
 
+PROVIDER: Final = f"urn:pulumi:prod::shop::{PROVIDER_TYPE}::default"
 CERTIFICATE: Final = "tls:index/selfSignedCert:SelfSignedCert"
 
 # For drawn files: a value that no message may say, and what stands where a resource's members should.
@@ -82,7 +83,7 @@ def record(name: str, parent: str | None = None, **properties: Any) -> Node:
     """
     The record of an approval.
     """
-    return Node(name, RECORD_TYPE, parent=parent, properties=properties)
+    return Node(name, RECORD_TYPE, parent=parent, provider=PROVIDER, properties=properties)
 
 
 def stack(*nodes: Node, is_deployed: bool = False) -> Graph:

@@ -26,6 +26,8 @@ from kf_provider.policy.graph import PROVIDER_TYPE, RECORD_TYPE
 from kf_provider.policy.parameters import PARAMETERS
 from tests.unit.policy.stacks import CERTIFICATE
 
+PROVIDER = PolicyProviderResource(PROVIDER_TYPE, {}, f"urn:pulumi:prod::shop::{PROVIDER_TYPE}::default", "default")
+
 
 def options(*ignored: str) -> PolicyResourceOptions:
     """
@@ -46,7 +48,7 @@ def resource(
     A resource as a pack sees it.
     """
     proxy = unknown_checking_proxy(dict(properties))
-    provider = PolicyProviderResource(PROVIDER_TYPE, {}, "provider", "provider") if ":" in token else None
+    provider = PROVIDER if ":" in token else None
     return PolicyResource(token, proxy, name, name, options(*ignored), provider, parent, list(needed), {})
 
 
@@ -125,7 +127,7 @@ def test_genuine(properties: dict[str, Any], word: str | None) -> None:
     What the engine shows of a record's provider decides, and nothing is changed.
     """
     rule = policy.records_are_genuine()
-    seen = ResourceValidationArgs(RECORD_TYPE, unknown_checking_proxy(properties), "urn", "name", options(), None)
+    seen = ResourceValidationArgs(RECORD_TYPE, unknown_checking_proxy(properties), "urn", "name", options(), PROVIDER)
 
     assert rule.remediate(seen) is None
     messages = told(rule, seen)
@@ -189,7 +191,7 @@ def test_before() -> None:
     for provider, refused in ((policy.rules.GENUINE, 0), ("another", 1)):
         rule = policy.certificates_wait_for_approval()
         seen = unknown_checking_proxy({"__provider": provider, "expect": expect})
-        args = ResourceValidationArgs(RECORD_TYPE, seen, "record", "record", options(), None)
+        args = ResourceValidationArgs(RECORD_TYPE, seen, "record", "record", options(), PROVIDER)
         rule.remediate(args)
         assert not told(rule, args)
         asked = unknown_checking_proxy({"subject": {"commonName": "www.example.com"}, "dnsNames": ["x"]})
@@ -197,6 +199,24 @@ def test_before() -> None:
         messages = told(rule, ResourceValidationArgs(CERTIFICATE, asked, "certificate", "c", options(), None))
 
         assert refused == len(messages)
+
+
+def test_before_at_another_level() -> None:
+    """
+    A level at which the engine shows no provider judges no certificate behind a record, and says so of each.
+    """
+    rule = policy.certificates_wait_for_approval()
+    asked = {"subject": {"commonName": "www.example.com"}}
+    certificate = ResourceValidationArgs(CERTIFICATE, asked, "certificate", "c", options(), None)
+    expect = {"current_state_data.Subject": "CN=www.example.com"}
+    record = ResourceValidationArgs(RECORD_TYPE, {"expect": expect}, "record", "record", options(), PROVIDER)
+
+    (early,) = told(rule, certificate)
+    assert not told(rule, record)
+    (late,) = told(rule, certificate)
+
+    assert "no approval before it" in early
+    assert "leave this policy at the level remediate" in late
 
 
 def test_what_a_policy_says_of_itself() -> None:

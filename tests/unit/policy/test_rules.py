@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
@@ -221,9 +222,29 @@ def test_genuine() -> None:
     provider = serialize_provider(ApprovalRecordProvider())
 
     assert provider == rules.GENUINE
-    assert rules.forgery({"__provider": provider, "instance_id": "x"}) is None
-    assert "kf_provider" in (rules.forgery({"__provider": "other"}) or "")
-    assert "--target" in (rules.forgery({}) or "")
+    genuine = record("r", __provider=provider, instance_id="x")
+    assert rules.forgery(genuine) is None
+    assert "--target" in (rules.forgery(replace(genuine, properties={})) or "")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"properties": {"__provider": "other"}},
+        {"provider": "urn:pulumi:prod::shop::pulumi:providers:tls::pulumi-python"},
+        {"provider": "urn:pulumi:prod::shop::keyfactor:index:WorkflowApproval$pulumi:providers:tls::pulumi-python"},
+        {"provider": None},
+        {"is_component": True},
+    ],
+)
+def test_forged(other: dict[str, Any]) -> None:
+    """
+    The text alone makes no record: what another plugin keeps, or nobody, is none of kf_provider.
+    """
+    forged = replace(record("r", __provider=rules.GENUINE, instance_id="x"), **other)
+
+    assert "kf_provider" in (rules.forgery(forged) or "")
+    assert [finding.rule for finding in rules.records_are_genuine(stack(forged))] == ["records-are-genuine"]
 
 
 @pytest.mark.parametrize(
