@@ -88,7 +88,7 @@ def _changes(figures: Figures) -> str:
     lines = {
         "its mean delay, in seconds": "delay_mean_seconds",
         "the same with intervals since the start of the wait": "delay_mean_seconds_from_start",
-        "requests, ratio": "requests_ratio",
+        "requests, times as many as with those": "requests_ratio",
     }
     heads = [
         "the second of two approvals, after the first",
@@ -106,7 +106,9 @@ def unchanged_table(unchanged: Figures) -> str:
         [name, *run["seconds"].values(), run["fixed_seconds"], run["each_ms"]]
         for name, run in unchanged["medians"].items()
     ]
-    rows.append(["ratio", *unchanged["ratios"].values(), unchanged["fixed_ratio"], unchanged["each_ratio"]])
+    rows.append(
+        ["gates, times as long", *unchanged["ratios"].values(), unchanged["fixed_ratio"], unchanged["each_ratio"]]
+    )
     return table(heads, rows)
 
 
@@ -114,26 +116,29 @@ def _ratios(figures: Figures) -> str:
     gates, client = figures["engine"]["gates"], figures["client"]
     imports = client["imports"]["ratios_to_import_pulumi"]
     count, pending = gates["gates"], round(gates["pending_seconds"])
+    policies = figures["engine"]["policies"]
     rows = {
-        f"`up` of {count} gates that pend for {pending} s, to the same approved before plus {pending} s and a tenth": (
-            gates["wall_of_allowed"]
-        ),
-        f"an unrelated resource's creation beside {count} pending gates, to {count} approved ones": (
+        f"`up` of {count} gates that pend for {pending} s, compared with the same approved before plus {pending} s and"
+        " a tenth": gates["wall_of_allowed"],
+        f"an unrelated resource's creation beside {count} pending gates, compared with {count} approved ones": (
             gates["unrelated_pending_to_approved"]
         ),
-        "the same, to as many plain components": gates["unrelated_pending_to_plain"],
-        "memory of that program, to one with as many plain components": gates["memory_to_plain"],
-        "a GET of `Client`, to one of a bare `requests.Session`": client["get"]["ratio"],
-        "importing pulumi and all of kf_provider, to importing pulumi": imports["pulumi, and all of kf_provider"],
-        "importing pulumi, requests and pydantic with one model, to importing pulumi": (
+        "the same, compared with as many plain components": gates["unrelated_pending_to_plain"],
+        "memory of that program, compared with one with as many plain components": gates["memory_to_plain"],
+        "a GET of `Client`, compared with one of a bare `requests.Session`": client["get"]["ratio"],
+        "importing pulumi and all of kf_provider, compared with importing pulumi": imports[
+            "pulumi, and all of kf_provider"
+        ],
+        "importing pulumi, requests and pydantic with one model, compared with importing pulumi": (
             imports["pulumi, requests, pydantic with one model"]
         ),
-        f"{figures['engine']['policies']['resources']} resources under the recommended policies, to an empty pack": (
-            figures["engine"]["policies"]["to_empty"]
+        f"{policies['resources']} resources under the recommended policies, compared with an empty pack": (
+            policies["to_empty"]
         ),
     }
     return table(
-        ["measured side by side", "ratio of medians"], [[name, f"{value:.2f}"] for name, value in rows.items()]
+        ["measured side by side, medians", "times as long, or as much; lower is better"],
+        [[name, f"{value:.2f}"] for name, value in rows.items()],
     )
 
 
@@ -150,7 +155,7 @@ def large_table(large: Figures) -> str:
 
 def _commands(figures: Figures) -> str:
     rows = [[name, f"{run['seconds']:.2g}", run["ratio"]] for name, run in figures["commands"]["commands"].items()]
-    return table(["start of a command, medians", "seconds", "to `python -c pass`"], rows)
+    return table(["start of a command, medians", "seconds", "times as long as `python -c pass`"], rows)
 
 
 def _sandbox(figures: Figures) -> str:
@@ -174,21 +179,23 @@ def _five(figures: Figures) -> str:
     hour = next(row for row in schedules["waits"] if row["wait"] == "1 h")
     gates, unchanged = engine["gates"], engine["unchanged"]
     pending = round(gates["pending_seconds"])
+    wait = figures["commands"]["commands"]["kf wait, approved"]
     rows = {
         "Requests of 300 gates, each approved within an hour": (
-            f"{many['requests']:,}; Terraform's retry helper sends {others[TERRAFORM]:,}, vcert {vcert:,}"
+            f"{many['requests']:,} requests; Terraform's retry helper sends {others[TERRAFORM]:,}, vcert {vcert:,}"
         ),
-        "Mean delay until an approval is seen, in a wait of 1 hour": f"{hour['delay_mean_seconds']:.0f} s",
-        f"`pulumi up` of {gates['gates']} gates that wait for {pending} s, to the same approved before plus {pending} s"
-        " and a tenth": f"{gates['wall_of_allowed']:.2f}",
-        "An `up` that changes nothing, with 300 gates, to 300 plain components with a resource each": (
-            f"{unchanged['ratios']['300']:.2f}"
+        "Mean delay until an approval is seen, in a wait of 1 hour": f"{hour['delay_mean_seconds']:.0f} seconds",
+        f"`pulumi up` of {gates['gates']} gates that wait for {pending} s": (
+            f"{gates['wall_of_allowed']:.2f} times as long as with earlier approvals, plus {pending} s and a tenth"
         ),
-        "`kf wait` of an approved instance, to `python -c pass`": (
-            f"{figures['commands']['commands']['kf wait, approved']['ratio']:.0f}"
+        "An `up` that changes nothing, with 300 gates": (
+            f"{unchanged['ratios']['300']:.2f} times as long as with 300 plain components, each with a resource"
+        ),
+        "`kf wait` of an approved instance": (
+            f"{wait['seconds']:.2g} seconds, {wait['ratio']:.0f} times as long as `python -c pass`"
         ),
     }
-    return table(["", "figure"], [*rows.items()])
+    return table(["", "lower is better"], [*rows.items()])
 
 
 BLOCKS: Final[Mapping[str, Callable[[Figures], str]]] = {

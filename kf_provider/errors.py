@@ -71,8 +71,10 @@ class SettingsError(KeyfactorError):
 
 class InstanceIdError(KeyfactorError, ValueError):
     """
-    Not the id of a workflow instance; nothing was sent.
+    Not the id of a workflow instance; nothing was sent. `reference_id` is the number where it is one, as text.
     """
+
+    reference_id: str | None = None
 
 
 class SearchError(KeyfactorError, ValueError):

@@ -77,8 +77,9 @@ def run(arguments: list[str] | None = None) -> NoReturn:
         code = _BROKEN_PIPE
     except KeyfactorError as error:
         from .exits import code_of
+        from .options import said_of
 
-        click.echo(f"kf: {error}", err=True)
+        click.echo(f"kf: {said_of(error)}", err=True)
         code = code_of(error)
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("kf_provider"):

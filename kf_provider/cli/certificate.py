@@ -32,9 +32,10 @@ def certificate_command(
     profile: str | None,
 ) -> int:
     """
-    Show a certificate: by its enrollment's workflow instance or request, by its thumbprint, or by its id.
+    Show a certificate.
 
-    Its metadata is shown as [secret] without --show-secrets. Ends with 66 when there is none, or none yet.
+    It is found by its enrollment's workflow instance or request, by its thumbprint, or by its id. Its metadata is shown
+    as [secret] without --show-secrets. Ends with 66 when there is none, or none yet.
 
     \b
     Examples:

@@ -19,11 +19,12 @@ from .options import as_json, profile_option
 @profile_option
 def doctor_command(output: str, profile: str | None) -> int:
     """
-    Check settings, network, TLS, clock, login and permissions, and say what to do.
+    Check settings, network, login and permissions.
 
-    It runs to the end, sends GET alone, and shows no secret. An error sets the exit code: 78 for settings, 69 for the
-    way to the server, 77 for login and permissions. Warnings do not: numbers without names, a permission beyond get and
-    list, credentials of two kinds, a clock that is off.
+    It looks at TLS and at the clock, too, and says what to do. It runs to the end, sends GET alone, and shows no
+    secret. An error sets the exit code: 78 for settings, 69 for the way to the server, 77 for login and permissions.
+    Warnings do not: numbers without names, a permission beyond get and list, credentials of two kinds, a clock that is
+    off.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ import click
 
 from ..keyfactor.client import Client
 from ..keyfactor.matching import unmet_expectation
-from ..keyfactor.models import InstanceSummary
+from ..keyfactor.models import InstanceSummary, parse_instance_id
 from ..words import safe_line
 from .options import PathValues, as_json, as_mapping, client_of, filter_options, profile_option, tell
 
@@ -50,7 +50,9 @@ def list_command(
     **filters: Any,
 ) -> int:
     """
-    List workflow instances, the oldest first, without their signals and state data.
+    List workflow instances, the oldest first.
+
+    They come without their signals and state data.
 
     --match takes paths into the instance, as `kf wait --expect` does; what the list does not have, such as state data,
     is read one by one, for at most 50 instances.
@@ -64,7 +66,7 @@ def list_command(
     expected = as_mapping(match, "--match")
     given = {name: value for name, value in filters.items() if value not in (None, False)}
     if ids:
-        given["ids"] = list(ids)
+        given["ids"] = [parse_instance_id(id_) for id_ in ids]
     with client_of(profile) as client:
         rows: Iterable[InstanceSummary] = client.list_workflow_instances(
             **given, newest_first=newest, limit=None if expected else limit, warn=tell

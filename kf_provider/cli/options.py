@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ..durations import duration_seconds
+from ..errors import InstanceIdError, KeyfactorError
 from ..keyfactor.client import Client
 from ..keyfactor.matching import checked_expectations
 from ..keyfactor.settings import Settings, load_settings
@@ -52,6 +53,15 @@ def tell(text: str) -> None:
     A line for people, on stderr.
     """
     click.echo(f"kf: {printable(text)}", err=True)
+
+
+def said_of(error: KeyfactorError) -> str:
+    """
+    What is said of an error here: where a call of a program is the remedy, the command that does the same.
+    """
+    if isinstance(error, InstanceIdError) and (number := error.reference_id):
+        return f"{number} is a reference id: look it up with kf get --reference-id {number}, and pass its instance_id"
+    return str(error)
 
 
 class PathValues(click.ParamType[tuple[str, Any]]):

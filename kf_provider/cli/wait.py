@@ -28,7 +28,7 @@ from . import resume as resuming
 from .ci import Ci, found, tell_ci
 from .exits import OF_OUTCOME, USAGE
 from .live import View, view_for
-from .options import Duration, PathValues, as_mapping, filter_options, profile_option, settings_of, tell
+from .options import Duration, PathValues, as_mapping, filter_options, profile_option, said_of, settings_of, tell
 
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
 _FILTERS: Final = ("title_contains", "workflow_type", "initiated_by", "started_after", "definition_id", "query")
@@ -72,10 +72,11 @@ def wait_command(
     **filters: Any,
 ) -> int:
     """
-    Wait until workflow instances are approved, that is Complete, and as expected.
+    Wait until workflow instances are approved.
 
-    All must be approved: the first that cannot be any more ends the command. At the timeout it says where each stands,
-    and how to go on; nothing is lost then. IDs come as arguments, or one a line on standard input with `-`.
+    Approved is what is Complete, and as expected. All must be approved: the first that cannot be any more ends the
+    command. At the timeout it says where each stands, and how to go on; nothing is lost then. IDs come as arguments, or
+    one a line on standard input with `-`.
 
     \b
     Exit codes:
@@ -133,7 +134,7 @@ def _ids(arguments: Sequence[str]) -> tuple[str, ...]:
     try:
         return tuple(dict.fromkeys(map(parse_instance_id, arguments)))
     except InstanceIdError as odd:
-        raise click.UsageError(str(odd)) from None
+        raise click.UsageError(said_of(odd)) from None
 
 
 def _newest(settings: Settings, match: dict[str, Any], filters: dict[str, Any]) -> str:

@@ -78,11 +78,11 @@ def parse_instance_id(value: object) -> str:
         if guid is not None:
             return guid
         if re.fullmatch(r"[0-9]+", text.strip()):
-            raise InstanceIdError(_looked_up(safe_line(text, longest=60)))
+            raise _looked_up(safe_line(text, longest=60))
         what = repr(safe_line(text, longest=60)) if text.strip() else "an empty string"
     elif is_whole(text) and abs(text) <= LARGEST_INT:
         # Every number is a float once it has been through the engine.
-        raise InstanceIdError(_looked_up(shown_number(text)))
+        raise _looked_up(shown_number(text))
     elif is_whole(text):
         what = shown_number(text)
     else:
@@ -125,11 +125,13 @@ def canonical_state(current_state_data: Mapping[str, Any]) -> str:
     return json.dumps(current_state_data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _looked_up(number: str) -> str:
-    return (
+def _looked_up(number: str) -> InstanceIdError:
+    error = InstanceIdError(
         f"{number} is a reference id: look it up with get_workflow_instance(reference_id={number}), and pass its"
         " instance_id"
     )
+    error.reference_id = number
+    return error
 
 
 def is_whole(value: object) -> TypeGuard[int | float]:

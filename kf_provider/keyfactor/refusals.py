@@ -68,10 +68,11 @@ def refusal(answer: Answer, asked: Asked, settings: Settings, credentials: Crede
     elif error is ForbiddenError and not (said.code or said.message):
         text = (
             f"{server} refused {what} to {identity} ({status}), and not in Keyfactor's words: IIS, a proxy or a"
-            f" firewall before it may not let this machine through; where it was Keyfactor, {asked.permission}"
+            f" firewall before it may not let this machine through"
+            f"{asked.permission and f'; where it was Keyfactor, {asked.permission}'}"
         )
     elif error is ForbiddenError:
-        text = f"{identity} may not read {what} on {server} ({status}); {asked.permission}"
+        text = f"{identity} may not read {what} on {server} ({status}){asked.permission and f'; {asked.permission}'}"
     elif error is NotFoundError:
         text = f"{what} was not found on {server}; {_checks(asked, said, identity)} ({status})"
     elif is_transient:

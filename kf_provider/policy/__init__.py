@@ -56,5 +56,7 @@ if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every 
         try:
             return getattr(import_module(".pack", __name__), name)
         except ModuleNotFoundError as missing:
-            needed = "pulumi-policy: pip install 'kf-provider[policy]'"
-            raise ImportError(f"kf_provider.policy.{name} needs {needed}") from missing
+            if missing.name is None or missing.name.startswith("kf_provider"):
+                raise
+            text = f"kf_provider.policy.{name} needs {missing.name}: pip install 'kf-provider[policy]'"
+            raise ModuleNotFoundError(text, name=missing.name) from None

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from .control import control_error, requested_instance_id
+from .control import MOST_APPROVALS, control_error, requested_instance_id
 from .state import SandboxState
 from .wire import Json
 from .workflow import APPROVAL_SIGNAL, Instance, InstanceNotFoundError, Status
@@ -200,7 +200,10 @@ def _data_rows(instance: Instance, revealed: frozenset[str]) -> list[Json]:
 def _file_route(path: str, name: str) -> Route:
     async def handle(request: Request) -> Response:
         del request
-        return Response(resources.files(__package__).joinpath("page", name).read_bytes(), media_type=PAGE_FILES[name])
+        content = resources.files(__package__).joinpath("page", name).read_bytes()
+        if name == "index.html":
+            content = content.replace(b"{most_approvals}", str(MOST_APPROVALS).encode())
+        return Response(content, media_type=PAGE_FILES[name])
 
     return Route(path, handle, methods=["GET"])
 

@@ -242,3 +242,17 @@ def test_no_home(kf: Kf, server: Sandbox) -> None:
     del kf.environment["HOME"]
 
     assert 0 == kf("list").code
+
+
+@pytest.mark.parametrize(
+    "arguments", [["get", "42"], ["wait", "42"], ["list", "--id", "42"], ["certificate", "--instance-id", "42"]]
+)
+def test_reference_id(kf: Kf, arguments: list[str]) -> None:
+    """
+    The portal's number in the place of an id: the line names the command that takes it, and no call of a program.
+    """
+    run = kf(*arguments)
+
+    assert 2 == run.code, run
+    assert "42 is a reference id: look it up with kf get --reference-id 42, and pass its instance_id" in run.err
+    assert "get_workflow_instance" not in run.err

@@ -134,6 +134,7 @@ def test_fault_of_the_server(kf: Kf, other: Loopback, fault: str) -> None:
 
     assert (code, grade) == (ended, found[check][0]), found
     assert text in found[check][1]
+    assert not found[check][1].endswith((";", "; "))
     assert remedy in found[check][2]
 
 

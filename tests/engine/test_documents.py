@@ -130,6 +130,17 @@ def test_curl_of_any_age(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in documents()])
+def test_nothing_after_an_update(page: Path) -> None:
+    """
+    No block goes on after a command with Pulumi's live display: it reads the keyboard, and takes what is pasted behind.
+    """
+    shell = re.findall(r"^```(?:sh|shell)?\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    live = re.compile(r"^pulumi (?:up|preview|destroy|refresh)\b(?!.*--json).*\n(?=.)", re.MULTILINE)
+
+    assert [] == [found[0] for block in shell for found in live.finditer(block)]
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in documents()])
 def test_install_is_marked(page: Path) -> None:
     """
     Where a page installs from an index, it says that this works when the package is published.

@@ -171,6 +171,7 @@ def test_class_without_the_extra(module: str) -> None:
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
+    assert 1 == done.stderr.count("Traceback")
     assert "needs starlette" in done.stderr.splitlines()[-1]
     assert "pip install 'kf-provider[sandbox]'" in done.stderr.splitlines()[-1]
 

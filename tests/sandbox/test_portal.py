@@ -161,3 +161,16 @@ def test_hidden_values(server: Sandbox, control: httpx.Client) -> None:
     texts = {row["name"]: row["text"] for row in asked.json()["data"]}
     assert texts["Output"] == '{\n  "token": "s3cr3t"\n}'
     assert (texts["a&b=c"], texts["Half"], texts["Comment"]) == ("other", "\ud800", "said")
+
+
+def test_form_has_the_limit_of_the_server(server: Sandbox, control: httpx.Client) -> None:
+    """
+    As many approvals as the form takes are started, and one more is refused.
+    """
+    found = re.search(r'id="approvals"[^>]* min="(\d+)" max="(\d+)"', httpx.get(f"{server.url}/", trust_env=False).text)
+    assert found is not None
+    least, most = map(int, found.groups())
+    asked = [least - 1, least, most, most + 1]
+    codes = [control.post("/enrollments", json={"subject": "CN=a", "approvals": count}).status_code for count in asked]
+
+    assert [400, 201, 201, 400] == codes

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 NOT_PLAIN = re.compile(
     r"enrolment|rid(den|es|ing) out|get(s|ting)? rid|sees? an approval last|first looks|los(es?|ing) sight|in vain"
     r"|hand(s|ed)? (it |them |the \w+ )?over|out of the box|under the hood|rule of thumb|goes stale|lags? behind"
+    r"|in several legs|reader that went away"
     r"|leads? nowhere|made-up|let in as|what became of|cannot be told|wants? to be told|gets? round|keeps no gate shut",
     re.IGNORECASE,
 )
