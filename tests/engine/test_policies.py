@@ -344,8 +344,8 @@ def test_before_creation(stack: Stack, approved: str, tmp_path: Path) -> None:
 
 def test_before_creation_by_parent(stack: Stack, approved: str, tmp_path: Path) -> None:
     """
-    By the house rule a certificate is a child of its gate, at any depth; a component that only has the gate's type
-    opens nothing.
+    By the rule about parents a certificate is a child of its gate, at any depth; a component that only has the gate's
+    type opens nothing.
     """
     pack = own_pack(tmp_path, 'policy.certificates_wait_for_approval(by="parent")')
     write(stack, UNGATED)

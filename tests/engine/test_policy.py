@@ -123,7 +123,7 @@ def test_plan(new_stack: NewStack, server: Sandbox, approved: str, pack: str) ->
     """
     The page's pipeline: a preview that is refused leaves no plan, and one that passes is carried out.
     """
-    preview, update = (line.split()[1:] for line in block("shell", 1).splitlines())
+    preview, update = (line.split()[1:] for line in (block("shell", 1), block("shell", 2)))
     preview[preview.index("certificates/run")] = pack
     stack = new_stack(GATE.format(approved) + "    certificate('one')\n", server.environment())
 
@@ -157,8 +157,8 @@ def test_command_line(new_stack: NewStack, server: Sandbox, approved: str, cli_f
             capture_output=True,
         ).returncode
 
-    state, preview = block("shell", 2).splitlines()
-    adopt, check = block("shell", 3).splitlines()
+    state, preview = block("shell", 3).splitlines()
+    adopt, check = block("shell", 4).splitlines()
     assert [20, 20, 0, 0] == [shell(line) for line in (state, preview, adopt, check)]
 
     stack.write(GATE.format(approved) + "    certificate('bare', depends_on=[approval])\n")
@@ -213,7 +213,8 @@ def test_house_rule(
     is_refused: bool,
 ) -> None:
     """
-    The page's table: what the recommended policies refuse after it was made, or never, a house rule refuses before.
+    The page's table: what the recommended policies refuse after it was made, or never, the rule about parents refuses
+    before.
     """
     program = GATE.format(approved) + program
     first = new_stack(program, server.environment())
@@ -223,7 +224,7 @@ def test_house_rule(
     assert is_refused == ("[mandatory]" in run.text), run
     assert first.resource("bare") is not None
 
-    with_house_rule(pack)
+    with_rule_about_parents(pack)
     second = new_stack(program, server.environment())
     run = second.run("up", "--yes", *skipped, "--policy-pack", pack)
 
@@ -231,9 +232,9 @@ def test_house_rule(
     assert second.resource("bare") is None
 
 
-def with_house_rule(pack: str) -> None:
+def with_rule_about_parents(pack: str) -> None:
     """
-    The page's pack with the house rule in its place.
+    The page's pack with the rule about parents in its place.
     """
     rule = block("py", 3).replace("recommended()", f"recommended(types={TYPES})")
     rule = rule.replace("approval(", f"approval(types={TYPES}, ")
@@ -242,9 +243,10 @@ def with_house_rule(pack: str) -> None:
 
 def test_child_of_its_gate(new_stack: NewStack, server: Sandbox, approved: str, pack: str) -> None:
     """
-    The page's program passes the house rule, and one that is there already moves below its gate and stays what it is.
+    The page's program passes the rule about parents, and one that is there already moves below its gate and stays what
+    it is.
     """
-    with_house_rule(pack)
+    with_rule_about_parents(pack)
     begin = GATE.partition("    approval")[0]
     stack = new_stack(begin + "    certificate('web')\n", server.environment())
     assert stack.up().code == 0
@@ -269,7 +271,7 @@ def test_every_stack(new_stack: NewStack, tmp_path: Path, pack: str, cli_folder:
     refused.
     """
     stack = new_stack("    pulumi.Stash('bare', input='x')\n")
-    variable = re.findall(r"^export (\w+)=\S+$", block("shell", 4), re.MULTILINE)[0]
+    variable = re.findall(r"^export (\w+)=\S+$", block("shell", 5), re.MULTILINE)[0]
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "PulumiPolicy.yaml").write_text(block("yaml"))
     (tmp_path / "own" / "run").write_text(Path(pack).read_text())
@@ -285,17 +287,17 @@ def test_every_stack(new_stack: NewStack, tmp_path: Path, pack: str, cli_folder:
             ["bash", "-c", lines], cwd=stack.folder, env=stack.environment, check=False, capture_output=True, text=True
         ).stdout
 
-    text = shell(block("shell", 4))
+    text = shell(block("shell", 5))
     assert "'bare' waits for no approval" in text, text
-    both = shell(block("shell", 4).replace("--yes", f"--yes --policy-pack {tmp_path / 'own' / 'run'}"))
+    both = shell(block("shell", 5).replace("--yes", f"--yes --policy-pack {tmp_path / 'own' / 'run'}"))
     assert "'bare' waits for no approval" in both, both
     assert "own@" in both, both
     assert stack.resource("bare") is None
 
-    text = shell(block("shell", 4).replace(variable, "PULUMI_POLICY_PACKS"))
+    text = shell(block("shell", 5).replace(variable, "PULUMI_POLICY_PACKS"))
     assert "Policies:" not in text, text
     assert stack.resource("bare") is not None
 
-    text = shell("pulumi stack init empty --no-select\n" + block("shell", 5))
+    text = shell("pulumi stack init empty --no-select\n" + block("shell", 6))
     assert "test: refused" in text, text
     assert "empty: refused" not in text, text
