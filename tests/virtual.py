@@ -147,6 +147,7 @@ class Fleet(ScriptedServer):
         super().__init__(lambda _: instance("Suspended"))
         self.changes = changes
         self._first_changes: list[InstanceSummary] | None = None
+        self._made: dict[tuple[str, str, str | None], Instance] = {}  # what is told again need not be read again
         self.ids = [f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94" for n in range(1, count + 1)]
         self.approved_at: dict[str, float] = {}
         self.changed_at: dict[str, float] = {}  # the first of two signals
@@ -170,7 +171,10 @@ class Fleet(ScriptedServer):
         if self.changes == "ahead" and instance_id == self.ids[0]:
             modified = START + timedelta(days=1)
         date = None if self.changes == "null" else modified.isoformat()
-        return instance("Complete" if is_approved else "Suspended", LastModified=date, Id=instance_id)
+        key = (instance_id, "Complete" if is_approved else "Suspended", date)
+        if key not in self._made:
+            self._made[key] = instance(key[1], LastModified=date, Id=instance_id)
+        return self._made[key].model_copy()  # each answer gets a date of its own
 
     def get_workflow_instance(self, instance_id: str, *, timeout: float | None = None, retries: int = 2) -> Instance:
         self.asked.append((self.clock(), instance_id))
