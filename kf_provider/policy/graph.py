@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from operator import getitem
+from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from ..waiting.verdict import recorded_moment
@@ -38,8 +39,11 @@ _UNKNOWNS: Final = frozenset(
 )
 
 # A place in the program, as a state has it: project:///__main__.py#13,5
-_OWN_CODE: Final = re.compile(r"project:///(?P<file>[^#]+)#(?P<line>[0-9]+)(,[0-9]+)?")
-_LIBRARY: Final = re.compile("/(site|dist)-packages/")
+_PLACE: Final = re.compile(r"project:///(?P<file>[^#]+)#(?P<line>[0-9]{1,9})(,[0-9]+)?")
+# Libraries, Python's own modules, and what starts a program.
+_LIBRARY: Final = re.compile(r"/(site|dist)-packages/|/lib/python3[.0-9]*/|/pulumi-language-python-exec$")
+
+_PACKAGE: Final = Path(__file__).parents[1]
 
 _DEEPEST: Final = 100  # lists and objects in each other: no provider has a tenth of it
 TOO_DEEP: Final = "is nested too deeply to be read: give the file that Pulumi wrote, as it is"
@@ -319,11 +323,23 @@ def _source(state: Mapping[str, Any]) -> str | None:
     trace = state.get("stackTrace")
     frames = trace if is_list(trace) else ()
     for place in (state.get("sourcePosition"), *(at_path(frame, "sourcePosition") for frame in frames)):
-        if not isinstance(place, str) or _LIBRARY.search(place):
-            continue
-        if found := _OWN_CODE.fullmatch(place):
+        found = _PLACE.fullmatch(place) if isinstance(place, str) else None
+        if found and not _LIBRARY.search(f"/{found['file']}") and not _is_ours(found["file"]):
             return f"{found['file']}:{found['line']}"
     return None
+
+
+def _is_ours(file: str) -> bool:
+    """
+    Whether a file is a module of kf_provider, wherever it was installed where the program ran: in a checkout, too.
+    """
+    _, folder, module = f"/{file}".rpartition(f"/{_PACKAGE.name}/")
+    return bool(folder) and module in _modules()
+
+
+@cache
+def _modules() -> frozenset[str]:
+    return frozenset(module.relative_to(_PACKAGE).as_posix() for module in _PACKAGE.rglob("*.py"))
 
 
 def read(token: str, properties: Mapping[str, Any], member: Callable[[Any, Any], Any] = getitem) -> Mapping[str, Any]:

@@ -193,6 +193,40 @@ def test_preview_without_sames() -> None:
         Graph.from_preview({"steps": [], "changeSummary": {"same": 4}})
 
 
+LIBRARIES = (
+    "../../../../work/kf_provider/gate.py#64",
+    "../src/checkout/kf_provider/policy/rules.py#1",
+    "venv/lib/python3.11/site-packages/pulumi/runtime/stack.py#133",
+    "../../usr/lib/python3.12/asyncio/base_events.py#640",
+    "../../opt/pulumi/pulumi-language-python-exec#188",
+)
+
+
+@pytest.mark.parametrize(
+    ("places", "source"),
+    [
+        ([*LIBRARIES, "__main__.py#12,5", "other.py#1"], "__main__.py:12"),
+        ([*LIBRARIES, "../shared/certs.py#3"], "../shared/certs.py:3"),
+        (["../../kf_provider/examples/stack/certs.py#3"], "../../kf_provider/examples/stack/certs.py:3"),
+        (["my_kf_provider/gate.py#3"], "my_kf_provider/gate.py:3"),
+        (["gate.py#3"], "gate.py:3"),
+        ([*LIBRARIES], None),
+        ([f"__main__.py#{'9' * 5000}"], None),
+    ],
+    ids=["after libraries", "outside", "a checkout's name", "a similar name", "a module's name", "none", "no line"],
+)
+def test_source(places: list[str], source: str | None) -> None:
+    """
+    The first line that is the program's: frames of libraries are none, and kf_provider is one wherever it is.
+    """
+    first, *frames = [{"sourcePosition": f"project:///{place}"} for place in places]
+    resource = {"urn": "urn:x::web", "type": CERTIFICATE, **first, "stackTrace": frames}
+
+    graph = Graph.from_state({"deployment": {"resources": [resource]}})
+
+    assert [source] == [node.source for node in graph.nodes.values()]
+
+
 @pytest.mark.parametrize("depth", [100, 101, 900, 100_000])
 @pytest.mark.parametrize("is_list", [True, False])
 def test_depth(depth: int, is_list: bool) -> None:
