@@ -141,9 +141,9 @@ def shown(fields: Mapping[str, Any], *, show_secrets: bool) -> dict[str, Any]:
 
 def as_json(value: object, *, indent: int | None = 2) -> str:
     """
-    JSON for programs; what a terminal would take for an order is escaped, as JSON does.
+    JSON for programs; what a terminal, or a CI that reads `##`, would take for an order is escaped, as JSON does.
     """
-    return json.dumps(value, indent=indent, ensure_ascii=True)
+    return json.dumps(value, indent=indent, ensure_ascii=True).replace("##", "#\\u0023")
 
 
 def as_lines(fields: Mapping[str, Any]) -> str:

@@ -8,70 +8,135 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
+from urllib.parse import quote
 
 import click
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..policy import Finding, Graph, StackFileError, rules
 from ..policy.graph import TOO_DEEP
-from ..policy.parameters import ABOUT, PARAMETERS, checked
+from ..policy.parameters import ABOUT, NAMES, PARAMETERS, checked, configured, known, own
+from ..words import safe_line
 from .exits import BROKEN_INPUT, USAGE, VIOLATED
 from .options import as_json, tell
 
 # What a code scanning page takes for low, high and critical: GitHub's bounds are 4, 7 and 9.
 _SECURITY_SEVERITY: Final = {"low": "2.0", "high": "8.0", "critical": "9.5"}
+_LONGEST: Final = 4000  # characters of a name or a message
+_BOTH_FORMS: Final = '{"version": 2, "policies": {rule: level}}, or {rule: level} alone'
 _REASON: Final = "violated when exceptions were written: say why it may stay"
 
 
-class Match(BaseModel):
+def _named(policies: list[str]) -> list[str]:
+    known(policies, NAMES, "rule")
+    return policies
+
+
+def _urn(target: str) -> str:
+    if not target.startswith("urn:pulumi:") or target.count("::") < 3:
+        raise ValueError(f"{safe_line(target, longest=60)!r} is no URN: an exception names each resource in full")
+    return target
+
+
+def _configured(policies: dict[str, Any]) -> dict[str, Any]:
+    configured(policies)
+    return policies
+
+
+def _reasoned(reason: str) -> str:
+    if not reason.strip():
+        raise ValueError("say why the exception may stay")
+    return reason
+
+
+class _Strict(BaseModel):
+    """
+    What is in a file and not known here is refused, for it would do nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Match(_Strict):
     """
     What an exception is for: these rules, on these resources.
     """
 
-    policies: Sequence[str]
-    targets: Sequence[str]
+    policies: Annotated[list[str], Field(min_length=1), AfterValidator(_named)]
+    targets: Annotated[list[Annotated[str, AfterValidator(_urn)]], Field(min_length=1)]
 
 
-class PolicyException(BaseModel):
+class PolicyException(_Strict):
     """
     An exception of a policy configuration.
     """
 
-    reason: str
-    match: Sequence[Match]
+    reason: Annotated[str, AfterValidator(_reasoned)]
+    match: Annotated[list[Match], Field(min_length=1)]
 
 
-class PolicyConfig(BaseModel):
+class PolicyConfig(_Strict):
     """
-    Pulumi's policy configuration, version 2, as far as `kf policy check` reads it.
+    Pulumi's policy configuration, of one pack.
     """
-
-    model_config = ConfigDict(extra="allow")
 
     version: Literal[2] = 2
-    policies: dict[str, Any] = {}
+    environments: list[str] = []  # an engine's alone
+    policies: Annotated[dict[str, Any], AfterValidator(_configured)] = {}
     exceptions: dict[str, PolicyException] = {}
+
+    @classmethod
+    def read(cls, document: object) -> PolicyConfig:
+        """
+        Either form: version 2, or the older one without a version, which has the rules at the top.
+
+        Raises ValueError, in one line.
+        """
+        if not isinstance(document, dict):
+            raise ValueError(f"write {_BOTH_FORMS}")  # noqa: TRY004 - of a file
+        if document.get("version", 2) != 2:
+            raise ValueError(f'"version" is 2, or left out: {_BOTH_FORMS}')
+        if "version" in document:
+            known(document, tuple(cls.model_fields), "key")
+        elif "policies" in document or "exceptions" in document:
+            raise ValueError('"policies" and "exceptions" need a "version": 2 beside them')
+        else:
+            outside = {key: value for key, value in document.items() if key == "environments"}
+            document = {**outside, "policies": {key: document[key] for key in document if key not in outside}}
+        try:
+            return cls.model_validate(document)
+        except ValidationError as invalid:
+            first = invalid.errors(include_url=False, include_input=False)[0]
+            place = safe_line(".".join(map(str, first["loc"])))
+            raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+
+    @cached_property
+    def excepted(self) -> Mapping[str, set[str]]:
+        """
+        The URNs of the resources that each rule has exceptions for: looked up for each finding.
+        """
+        urns: dict[str, set[str]] = {rule: set() for rule in NAMES}
+        for exception in self.exceptions.values():
+            for match in exception.match:
+                for rule in match.policies:
+                    urns[rule].update(match.targets)
+        return urns
 
     def excepts(self, finding: Finding) -> bool:
         """
         Whether an exception is for this finding.
         """
-        return any(
-            finding.rule in match.policies and finding.urn in match.targets
-            for exception in self.exceptions.values()
-            for match in exception.match
-        )
+        return finding.urn in self.excepted[finding.rule]
 
     def parameters(self, rule: str) -> dict[str, Any]:
         """
-        What is configured of a rule beside its level, as the rule takes it. Raises ValueError, in one line.
+        What is configured of a rule beside its level, as the rule takes it.
         """
-        configured = self.policies.get(rule)
-        given = configured if isinstance(configured, Mapping) else {}
-        return checked(rule, {name: value for name, value in given.items() if name != "enforcementLevel"})
+        return checked(rule, own(self.policies.get(rule)))
 
     def is_run(self, rule: str) -> bool:
         """
@@ -111,7 +176,7 @@ def policy_command() -> None:
     "--type", "types", multiple=True, metavar="TYPE", help="A type of certificate, instead of the known ones."
 )
 @click.option("--also", multiple=True, metavar="TYPE", help="A type of certificate, besides them.")
-@click.option("--config", metavar="FILE", help="Pulumi's policy configuration, version 2: levels and exceptions.")
+@click.option("--config", metavar="FILE", help="Pulumi's policy configuration: levels, parameters, exceptions.")
 @click.option("--write-exceptions", metavar="FILE", help="Write what is violated today as exceptions, and end with 0.")
 @click.option(
     "--output",
@@ -151,6 +216,9 @@ def check_command(
         graph = Graph.from_state(document) if state is not None else Graph.from_preview(document)
     except StackFileError as error:
         _end(f"{_spoken(kept)} {error}", BROKEN_INPUT)
+    stars = {urn for urns in configuration.excepted.values() for urn in urns if "*" in urn}
+    if star := min(stars - graph.nodes.keys(), default=None):
+        tell(f"{config}: no resource is named {_one_line(star)}: a * in an exception stands for itself alone")
     found = [finding for finding in _findings(graph, configuration, types, also) if not configuration.excepts(finding)]
     violated = [finding for finding in found if configuration.refuses(finding)]
     if write_exceptions is not None:
@@ -165,10 +233,7 @@ def _findings(
 ) -> Iterator[Finding]:
     for name in (*rules.RULES, *rules.OPT_IN):
         if configuration.is_run(name):
-            try:
-                how = configuration.parameters(name)
-            except ValueError as error:
-                _end(f"the policy configuration: {name} {error}", BROKEN_INPUT)
+            how = configuration.parameters(name)
             if "types" in PARAMETERS.get(name, {}):
                 how |= {key: given for key, given in (("types", types), ("also", also)) if given}
             yield from getattr(rules, name.replace("-", "_"))(graph, **how)
@@ -190,9 +255,9 @@ def _configuration(file: str | None) -> PolicyConfig:
     if file is None:
         return PolicyConfig()
     try:
-        return PolicyConfig.model_validate(_document(file))
-    except ValidationError:
-        _end(f'{file} is not a policy configuration of version 2: {{"version": 2, "policies": ...}}', BROKEN_INPUT)
+        return PolicyConfig.read(_document(file))
+    except ValueError as error:
+        _end(f"{file} is not a policy configuration: {error}", BROKEN_INPUT)
 
 
 def _spoken(file: str) -> str:
@@ -208,7 +273,7 @@ def _write(file: Path, configuration: PolicyConfig, violated: Sequence[Finding],
     """
     The configuration, and an exception for each resource and rule that is violated.
     """
-    written = configuration.model_dump()
+    written = {"version": 2, "policies": {}, "exceptions": {}, **configuration.model_dump(exclude_unset=True)}
     taken = set(written["exceptions"])
     numbers = (number for number in range(1, len(taken) + len(violated) + 1) if f"existing-{number}" not in taken)
     for number, finding in zip(numbers, violated, strict=False):
@@ -226,12 +291,19 @@ def _write(file: Path, configuration: PolicyConfig, violated: Sequence[Finding],
     tell(f"{file}: {len(violated)} exceptions; write the reason into each")
 
 
+def _one_line(urn: str) -> str:
+    """
+    A URN for people and logs: what stands in it is a program's, and neither a line of the report nor an order.
+    """
+    return "::".join(safe_line(part, longest=_LONGEST) for part in urn.split("::")).lstrip(": ")
+
+
 def _as_text(found: Sequence[Finding], configuration: PolicyConfig) -> str:
     if not found:
         return "no rule is violated"
     return "\n".join(
-        f"{_verdict(finding, configuration)}: {finding.rule}: {finding.message}\n"
-        f"  {finding.urn}{f'  ({finding.source})' if finding.source else ''}\n"
+        f"{_verdict(finding, configuration)}: {finding.rule}: {safe_line(finding.message, longest=_LONGEST)}\n"
+        f"  {_one_line(finding.urn)}{f'  ({safe_line(finding.source)})' if finding.source else ''}\n"
         f"  severity {ABOUT[finding.rule].severity}: {ABOUT[finding.rule].url}"
         for finding in found
     )
@@ -268,7 +340,7 @@ def _as_sarif(found: Sequence[Finding], configuration: PolicyConfig) -> str:
                 "locations": [
                     {
                         "physicalLocation": {
-                            "artifactLocation": {"uri": file},
+                            "artifactLocation": {"uri": quote(file, safe="/%:@!$&'()*+,;=~", errors="replace")},
                             "region": {"startLine": max(1, int(line))},
                         },
                         "logicalLocations": [{"fullyQualifiedName": finding.urn, "kind": "resource"}],
@@ -326,13 +398,14 @@ def _as_junit(found: Sequence[Finding], configuration: PolicyConfig) -> str:
         if not violated:
             suite.add_testcase(TestCase("all resources", classname=rule))
         for finding in violated:
-            case = TestCase(finding.urn, classname=rule)
+            case = TestCase(_one_line(finding.urn), classname=rule)
+            message = safe_line(finding.message, longest=_LONGEST)
             if configuration.refuses(finding):
-                failure = Failure(finding.message, type_=ABOUT[rule].severity)
+                failure = Failure(message, type_=ABOUT[rule].severity)
                 failure.text = f"{ABOUT[rule].remediation}\n{ABOUT[rule].url}"
                 case.result = [failure]
             else:
-                case.system_out = finding.message
+                case.system_out = message
             suite.add_testcase(case)
     report = JUnitXml()
     report.add_testsuite(suite)

@@ -5,11 +5,13 @@ configuration, by the same names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ..durations import duration_seconds
+from ..words import safe_line
 
 _PAGE: Final = "https://github.com/kf-provider/kf_provider/blob/main/docs/policies.md"
 
@@ -93,6 +95,52 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 
+# What a policy configuration may name, and the levels that an engine has.
+NAMES: Final = (*ABOUT, "verdicts-are-known")  # the last is a pack's alone
+LEVELS: Final = ("advisory", "mandatory", "remediate", "disabled")
+
+
+def known(words: Iterable[str], there: Sequence[str], kind: str) -> None:
+    """
+    Raises ValueError, in one line, for a word that is none of those that there are: a typo would do nothing.
+    """
+    if (word := next((word for word in words if word not in there), None)) is not None:
+        nearest = difflib.get_close_matches(word[:100].lower(), there, n=1)
+        raise ValueError(
+            f"{safe_line(word, longest=60)!r} is no {kind}: "
+            + "".join(f"did you mean {near!r}? " for near in nearest)
+            + f"there is {', '.join(there)}"
+        )
+
+
+def configured(policies: Mapping[str, object]) -> None:
+    """
+    Raises ValueError, in one line, for rules, levels and parameters that a policy configuration cannot mean.
+    """
+    known(policies, (*NAMES, "all"), "rule")
+    for rule, how in policies.items():
+        match how:
+            case str():
+                level: object = how
+            case Mapping():
+                level = how.get("enforcementLevel", LEVELS[0])
+            case _:
+                raise ValueError(f"{rule} takes a level, or an object of enforcementLevel and parameters")
+        known([str(level)], LEVELS, f"level of {rule}")
+        try:
+            checked(rule, own(how))
+        except ValueError as error:
+            raise ValueError(f"{rule} {error}") from None
+
+
+def own(how: object) -> dict[str, Any]:
+    """
+    What is configured of a rule beside its level.
+    """
+    return (
+        {name: value for name, value in how.items() if name != "enforcementLevel"} if isinstance(how, Mapping) else {}
+    )
+
 
 def checked(rule: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
@@ -107,7 +155,7 @@ def checked(rule: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(name: str, value: Any, kinds: Mapping[str, Any]) -> Any:
     kind = kinds.get(name)
     if kind is None:
-        raise ValueError(f"has no parameter {name!r}: there is {', '.join(kinds) or 'none'}")
+        raise ValueError(f"has no parameter {safe_line(name, longest=60)!r}: there is {', '.join(kinds) or 'none'}")
     if kind is _TEXTS:
         if isinstance(value, str):
             raise ValueError(f"takes a list for {name}, not a single text: write [...] around it")

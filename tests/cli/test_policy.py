@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from kf_provider.cli.policy import PolicyConfig
+from kf_provider.policy import Finding
 from kf_provider.policy.parameters import ABOUT
 
 from .conftest import Kf
@@ -127,16 +129,21 @@ def test_exceptions(kf: Kf, file: str) -> None:
         ({"all": "advisory"}, 0),
         ({"all": "disabled", "certificates-need-approval": "mandatory"}, 20),
         ({"all": "disabled", "certificates-need-approval": {"also": []}}, 0),
+        ({"all": {"enforcementLevel": "advisory"}}, 0),
+        ({"certificates-need-approval": {"types": ["house:*"]}, "verdicts-are-known": "disabled"}, 0),
     ],
-    ids=["disabled", "advisory", "mandatory", "all", "all but one", "all, and a parameter"],
+    ids=["disabled", "advisory", "mandatory", "all", "all but one", "all, and a parameter", "object", "parameter"],
 )
 def test_levels(kf: Kf, file: str, policies: dict[str, Any], code: int) -> None:
     """
-    The levels of Pulumi's policy configuration: a rule's own, else that of "all".
+    The levels of Pulumi's policy configuration, in both of its forms: a rule's own, else that of "all".
     """
-    (kf.folder / "policy.json").write_text(json.dumps({"version": 2, "policies": policies}))
+    codes = []
+    for form in ({"version": 2, "policies": policies}, policies, {"environments": ["house"], **policies}):
+        (kf.folder / "policy.json").write_text(json.dumps(form))
+        codes.append(kf("policy", "check", "--state", file, "--config", "policy.json").code)
 
-    assert code == kf("policy", "check", "--state", file, "--config", "policy.json").code
+    assert [code] * 3 == codes
 
 
 def test_advisory(kf: Kf, file: str) -> None:
@@ -208,15 +215,146 @@ def test_parameters(kf: Kf, file: str) -> None:
     assert "approvals-are-complete takes a list for servers, not a single text" in run.err
 
 
-def test_config_of_another_version(kf: Kf, file: str) -> None:
+def excepting(**how: Any) -> dict[str, Any]:
     """
-    A configuration that is not of version 2 is refused: its exceptions would not be seen.
+    A configuration with an exception.
     """
-    (kf.folder / "policy.json").write_text('{"version": 1}')
+    match = {"policies": ["certificates-need-approval"], "targets": [URN], **how.pop("match", {})}
+    return {"version": 2, "exceptions": {"old": {"reason": "until May", "match": [match], **how}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ([], '{"version": 2, "policies"'),
+        ({"version": 1}, '"version" is 2, or left out'),
+        ({"version": "2", "policies": {}}, '"version" is 2, or left out'),
+        ({"version": 2, "polices": {}}, "'polices' is no key: did you mean 'policies'?"),
+        ({"policies": {"all": "disabled"}}, 'need a "version": 2'),
+        ({"approval-matches-certificates": "mandatory"}, "did you mean 'approval-matches-certificate'?"),
+        ({"version": 2, "policies": {"no-such": "mandatory"}}, "'no-such' is no rule: there is certificates-need"),
+        ({"certificates-need-approval": "mandatry"}, "is no level of certificates-need-approval: did you mean 'manda"),
+        ({"certificates-need-approval": {"enforcementLevel": "Advisory"}}, "did you mean 'advisory'?"),
+        ({"all": {"enforcementLevel": None}}, "is no level of all"),
+        ({"no-insecure-settings": None}, "no-insecure-settings takes a level"),
+        ({"all": {"types": []}}, "all has no parameter 'types'"),
+        ({"one-approval-one-certificate": {"enforcementLevel": "disabled", "type": []}}, "has no parameter 'type'"),
+        (excepting(match={"policies": ["certificate-needs-approval"]}), "did you mean 'certificates-need-approval'?"),
+        (excepting(match={"policies": ["*"]}), "'*' is no rule"),
+        (excepting(match={"policies": []}), "exceptions.old.match.0.policies"),
+        (excepting(match={"targets": ["*"]}), "'*' is no URN"),
+        (excepting(match={"target": [URN]}), "exceptions.old.match.0.target"),
+        (excepting(reason=" "), "say why the exception may stay"),
+        (excepting(expires="2020-01-01"), "exceptions.old.expires"),
+        ({"version": 2, "policies": {"\n::error::a\ud800": "mandatory"}}, "'error: :a' is no rule"),
+    ],
+    ids=str,
+)
+def test_config_refused(kf: Kf, file: str, config: object, word: str) -> None:
+    """
+    What a configuration names and there is not is one line, with what there is: it would do nothing.
+    """
+    (kf.folder / "policy.json").write_text(json.dumps(config))
 
     run = kf("policy", "check", "--state", file, "--config", "policy.json")
 
-    assert (65, True) == (run.code, "version 2" in run.err)
+    assert (65, 1) == (run.code, run.err.count("\n"))
+    assert word in run.err
+
+
+def test_older_form_adopted(kf: Kf, file: str) -> None:
+    """
+    Exceptions are added to the form that has none: it becomes version 2, with all that it had.
+    """
+    policies = {"no-insecure-settings": "disabled", "approvals-are-complete": {"max_age": None, "servers": ["a"]}}
+    (kf.folder / "policy.json").write_text(json.dumps({"environments": ["house"], **policies}))
+
+    written = kf("policy", "check", "--state", file, "--config", "policy.json", "--write-exceptions", "policy.json")
+    adopted = kf("policy", "check", "--state", file, "--config", "policy.json")
+
+    assert [0, 0] == [written.code, adopted.code]
+    config = json.loads((kf.folder / "policy.json").read_text())
+    assert (2, policies, ["house"]) == (config["version"], config["policies"], config["environments"])
+
+
+def test_star(kf: Kf) -> None:
+    """
+    A * stands for itself: it may be a certificate's name, and where it is none, that is told.
+    """
+    config = excepting(match={"targets": [URN.replace("::web", "::*.example.com")]})
+    (kf.folder / "policy.json").write_text(json.dumps(config))
+
+    named, hoped = (
+        kf("policy", "check", "--state", "-", "--config", "policy.json", said=json.dumps(state(name)))
+        for name in ("*.example.com", "www.example.com")
+    )
+
+    assert [0, 20] == [named.code, hoped.code]
+    assert not named.err
+    assert "a * in an exception stands for itself alone" in hoped.err
+
+
+def test_many_exceptions() -> None:
+    """
+    A finding is not compared with each exception.
+    """
+    compared = 0
+
+    class Urn(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    match = [{"policies": ["no-insecure-settings"], "targets": [f"{URN}{number}"]} for number in range(1000)]
+    config = PolicyConfig.read(excepting(match={}) | {"exceptions": {"old": {"reason": "old", "match": match}}})
+
+    assert all(config.excepts(Finding("no-insecure-settings", Urn(f"{URN}{number}"), "")) for number in range(1000))
+    assert not config.excepts(Finding("certificates-need-approval", f"{URN}1", ""))
+    assert compared < 10_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\nviolated: forged",
+        "a\x1b[31m\x00\uffff",
+        "a##vso[task.complete]",
+        "a\r\n::error::forged",
+        "a::error::forged",
+        "a\ud800b",
+        "\u2028##[error]<b>&\"'",
+    ],
+    ids=ascii,
+)
+def test_names_of_others(kf: Kf, name: str) -> None:
+    """
+    What a program calls its resources forges no line and no order, and each output can be read by its readers.
+    """
+    document = state(name)
+    document["deployment"]["resources"][0]["stackTrace"][0]["sourcePosition"] = f"project:///{name.replace('#', '')}#1"
+    said = json.dumps(document)
+
+    runs = {
+        output: kf("policy", "check", "--state", "-", "--output", output, said=said)
+        for output in ("text", "json", "sarif", "junit")
+    }
+
+    assert {20} == {run.code for run in runs.values()}
+    assert 3 == runs["text"].out.count("\n")
+    assert 1 == sum(line.lstrip().startswith("violated") for line in runs["text"].out.splitlines())
+    for run in runs.values():
+        assert all(sign == "\n" or sign.isprintable() for sign in run.out), run
+        assert "##" not in run.out
+        assert not any(line.lstrip().startswith("::") for line in run.out.splitlines())
+    (found,) = runs["json"].json["findings"]
+    assert URN.replace("::web", f"::{name}") == found["urn"]
+    (result,) = runs["sarif"].json["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].isascii()
+    assert 1 == len(list(ET.fromstring(runs["junit"].out).iter("failure")))
 
 
 def test_folder(kf: Kf) -> None:
