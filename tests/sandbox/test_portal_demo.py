@@ -70,7 +70,7 @@ def held_demo(stdin: int) -> Iterator[Demo]:
         reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
         reader.start()
         try:
-            address = re.compile(r"in a browser: +(http://\S+)/#(\S+)")
+            address = re.compile(r"in a browser:\s+(http://\S+)/#(\S+)")
             url, instance_id = wait_for(lambda: address.search("".join(lines)), lines).groups()
             # One look is the preview's.
             wait_for(lambda: looks(url, instance_id) > 1, lines)
