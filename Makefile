@@ -54,7 +54,7 @@ test-kerberos: $(INSTALLED)
 	@KF_KERBEROS=1 PATH="$$PATH:/usr/sbin" exec build/kerberos/bin/python -m pytest tests/kerberos $(ARGS)
 
 quick: $(INSTALLED)
-	@$(PYTEST) -q -m 'not not_quick' tests/unit tests/faults tests/plugin tests/sandbox
+	@$(PYTEST) --numprocesses=$(shell expr $(WORKERS) + 1) -q -m 'not not_quick' tests/unit tests/faults tests/plugin tests/sandbox
 
 check: $(INSTALLED)
 	$(BIN)/python -m ruff check

@@ -33,6 +33,7 @@ NOT_QUICK: Final = {
     "tests/sandbox/test_other_clients.py": "Go, and clients that are installed",
     "tests/sandbox/test_portal_browser.py": "a browser",
     "tests/sandbox/test_portal_demo.py": "the Pulumi CLI and a browser",
+    "tests/sandbox/test_pytest_plugin.py": "a pytest of its own for each test: half a minute",
     "tests/sandbox/test_same_origin_browser.py": "a browser",
     "tests/unit/waiting/test_poller.py::test_all_approved_at_once[1000]": "a thousand waits",
     "tests/unit/waiting/test_poller.py::test_many_waits_share_a_list[1000]": "a thousand waits",
