@@ -3,12 +3,14 @@
 #   HOLD=1              make demo: wait for your approval instead of giving it
 #   EXAMPLE=enroll      make demo: request a certificate, have it approved, deploy it, renew it
 #   ARGS="-k name"      make test: more arguments for pytest ("-n 0 --pdb": one test at a time, in one process)
-#   WORKERS=3           make test, make quick: so many tests at a time, one more than there are cores
+#   WORKERS=3           make test, make quick: so many tests at a time
 
 PYTHON ?= python3
 ARGS ?=
-# Most tests wait, for a server or another process.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+# Most tests wait, for a server or another process; the quick ones more than they work.
+test: WORKERS ?= $(shell expr $(CORES) + 1)
+quick: WORKERS ?= $(shell expr $(CORES) + 2)
 HOLD ?=
 EXAMPLE ?= gate
 
@@ -25,7 +27,7 @@ endif
 # Sets `cli` in a recipe's shell to the folder of a working Pulumi CLI; finding or building it is told on stderr.
 FIND_CLI := cli=$$($(BIN)/python tools/pulumi/find.py) && export KF_PULUMI_BIN="$$cli" PATH="$$cli:$$PATH"
 
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-kerberos quick check bench dist pages picture clean freeze
@@ -54,7 +56,7 @@ test-kerberos: $(INSTALLED)
 	@KF_KERBEROS=1 PATH="$$PATH:/usr/sbin" exec build/kerberos/bin/python -m pytest tests/kerberos $(ARGS)
 
 quick: $(INSTALLED)
-	@$(PYTEST) --numprocesses=$(shell expr $(WORKERS) + 1) -q -m 'not not_quick' tests/unit tests/faults tests/plugin tests/sandbox
+	@$(PYTEST) -q -m 'not not_quick' tests/unit tests/faults tests/plugin tests/sandbox
 
 check: $(INSTALLED)
 	$(BIN)/python -m ruff check
