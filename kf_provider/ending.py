@@ -15,6 +15,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TypeVar
@@ -79,9 +80,10 @@ class Ending:
 
     def _end_waits_on_interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
         """
-        Let Ctrl-C, which a terminal sends to this process too, end the waits with one line instead of a traceback.
+        Let an interrupt end the waits with one line, and the program without a traceback.
 
-        A second one is Python's own, for a program that is busy with something else.
+        A terminal's Ctrl-C comes to this process too, and the engine sends one to the program of a run that it has
+        refused, and has told why. A second one is Python's own, for a program that is busy with something else.
         """
         usual = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(usual):
@@ -90,6 +92,7 @@ class Ending:
         def interrupt(number: int, frame: FrameType | None) -> None:
             signal.signal(signal.SIGINT, usual)
             if not self._waits:
+                sys.excepthook = partial(_show_unless_interrupted, sys.excepthook)
                 usual(number, frame)
             elif not self._error.done():
                 loop.call_soon_threadsafe(self._error.set_result, pulumi.RunError(_INTERRUPTED))
@@ -101,6 +104,11 @@ class Ending:
             return self._error.result()
         # For example a guard's error in another gate: shown when every registration has ended, so this one must.
         return unhandled_exception()
+
+
+def _show_unless_interrupted(show: Callable[..., object], kind: type[BaseException], *exception: Any) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        show(kind, *exception)
 
 
 def _as_shown(error: BaseException) -> pulumi.RunError:

@@ -48,9 +48,11 @@ class Run:
         """
         The tracebacks, but for those of Pulumi's SDK about a call of the program that the engine ended.
 
-        A run that is refused has one of these now and then: the program ends before the engine does, or after it.
+        A run that is refused has one of these now and then: the program ends before the engine does, or after it. What
+        the rows tell line by line, the diagnostics tell once more.
         """
-        _, *chains = ANOTHER.sub("\0", self.text).split("Traceback")
+        *_, told = self.text.split("\nDiagnostics:\n", 1)
+        _, *chains = ANOTHER.sub("\0", told).split("Traceback")
         return [f"Traceback{chain}" for chain in chains if not _ended_by_engine(chain)]
 
 

@@ -57,6 +57,27 @@ def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str, reaches: 
     assert stack.resource("after") is not None
 
 
+def test_interrupt_when_nothing_waits(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    The engine interrupts the program of a run that it has refused: that is no news, and no traceback.
+    """
+    stack = new_stack(
+        f"""
+        import os, signal
+        approval = kf.WorkflowApproval("web", "{pending}")
+        after = pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
+        after.urn.apply(lambda _: os.kill(os.getpid(), signal.SIGINT))
+        """,
+        server.environment(),
+    )
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert "Traceback" not in run.text, run
+    assert "program exited" in run.text
+
+
 @pytest.mark.parametrize("victim", ["cli", "program"])
 def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -> None:
     """

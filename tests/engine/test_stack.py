@@ -87,3 +87,17 @@ def test_tracebacks(text: str) -> None:
     Every other one is seen, though one that is left out stands before or after it.
     """
     assert [1, 1, 1] == [len(Run(1, each, 1.0).tracebacks) for each in (text, ENDED + text, text + ENDED)]
+
+
+@pytest.mark.parametrize("text", [GONE, GONE.replace("UNAVAILABLE", "UNKNOWN")], ids=["left out", "seen"])
+def test_rows(text: str) -> None:
+    """
+    What a process prints is a row for each line, until the diagnostics show it whole.
+    """
+    rows = "".join(f" +  pulumi:pulumi:Stack gate-test create {line[4:]}\n" for line in text.splitlines())
+
+    run = Run(
+        1, f"{rows}Diagnostics:\n  pulumi:pulumi:Stack (gate-test):\n{text}\nResources:\n    + 2 to create\n", 1.0
+    )
+
+    assert len(Run(1, text, 1.0).tracebacks) == len(run.tracebacks)
