@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from kf_provider.cli.policy import PolicyConfig
 from kf_provider.policy import Finding
+from kf_provider.policy.configuration import PolicyConfig
 from kf_provider.policy.parameters import ABOUT
 
 from .conftest import Kf

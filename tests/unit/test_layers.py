@@ -56,10 +56,10 @@ LAYERS = [
     {"policy.findings", "policy.names"},
     {"policy.ledger"},
     {"policy.rules"},
-    {"policy.pack"},
+    {"policy.configuration", "policy.pack"},
     {"policy"},
     {"cli.exits", "cli.options"},
-    {"cli.checks", "cli.ci", "cli.live", "cli.resume"},
+    {"cli.checks", "cli.ci", "cli.live", "cli.reports", "cli.resume"},
     {"cli.certificate", "cli.completion", "cli.doctor", "cli.get", "cli.list", "cli.policy", "cli.sandbox", "cli.wait"},
     {"cli"},
 ]
@@ -92,7 +92,8 @@ TESTED_ELSEWHERE = {
         "cli/test_commands.py",
     ),
     "policy.findings": "unit/policy/test_rules.py",  # what rules yield
-    "cli.policy": "cli/test_policy.py",  # a process of its own
+    "policy.configuration": "cli/test_policy.py",  # honoured by that command alone
+    **dict.fromkeys((f"cli.{name}" for name in ("policy", "reports")), "cli/test_policy.py"),
     **dict.fromkeys((f"cli.{name}" for name in ("checks", "doctor")), "cli/test_doctor.py"),
     **dict.fromkeys((f"cli.{name}" for name in ("ci", "live", "resume", "wait")), "cli/test_wait.py"),
     "waiting.changes": "unit/waiting/test_poller.py",  # by the lists that the poller asks for

@@ -46,12 +46,17 @@ PARTS = (
     "### Keyfactor approvals",
     ":param ",
     "pulumi-python:dynamic/",
+    "pulumi:providers:pulumi-python",
+    "certificates-wait-for-approval",
+    "one-approval-one-certificate",
+    "What could not be judged, because a value is not known yet.",
     "https://json.schemastore.org/",
 )
 # What is shown by `--help`, or is explained in docs/settings.md, is no message.
 NO_MESSAGE = re.compile(r"(Setting|option|argument|command|group|Option|Choice|compile|TypeVar|debug)$")
 # The sandbox has a page of its own, the rules' findings are in docs/policies.md, and `kf doctor` says its remedies.
-ELSEWHERE = ("sandbox/", "policy/", "cli/checks.py")
+RULES = tuple(f"policy/{file}.py" for file in ("certificates", "ledger", "parameters", "rules"))
+ELSEWHERE = ("sandbox/", *RULES, "cli/checks.py")
 
 
 def messages(words: int = 4) -> Iterator[tuple[str, str]]:
