@@ -17,11 +17,13 @@ import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Final, TypeVar
 
+import grpc
 import pulumi
 import pulumi.runtime
+from grpc import StatusCode
 
 from .sdk import before_shutdown, unhandled_exception
 
@@ -51,7 +53,9 @@ class Ending:
         stack.register_outputs = notice  # type: ignore[attr-defined]  # the same
         self._last_acts: list[Callable[[], None]] = []
         self._waits = 0
-        self._end_waits_on_interrupt(asyncio.get_running_loop())
+        if threading.current_thread() is threading.main_thread():  # else: the Automation API's, in a process of others
+            sys.excepthook = partial(_show_unless_ended, sys.excepthook)
+            self._end_waits_on_interrupt(asyncio.get_running_loop())
 
     def when_all_is_registered(self, act: Callable[[], None]) -> None:
         """
@@ -86,13 +90,12 @@ class Ending:
         refused, and has told why. A second one is Python's own, for a program that is busy with something else.
         """
         usual = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        if not callable(usual):
             return
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             signal.signal(signal.SIGINT, usual)
             if not self._waits:
-                sys.excepthook = partial(_show_unless_interrupted, sys.excepthook)
                 usual(number, frame)
             elif not self._error.done():
                 loop.call_soon_threadsafe(self._error.set_result, pulumi.RunError(_INTERRUPTED))
@@ -106,9 +109,18 @@ class Ending:
         return unhandled_exception()
 
 
-def _show_unless_interrupted(show: Callable[..., object], kind: type[BaseException], *exception: Any) -> None:
-    if not issubclass(kind, KeyboardInterrupt):
-        show(kind, *exception)
+def _show_unless_ended(
+    show: Callable[[type[BaseException], BaseException, TracebackType | None], object],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """
+    Show what the SDK leaves to Python, but for interrupts, and for what it could not tell an engine that is gone.
+    """
+    is_gone = isinstance(error, grpc.RpcError) and error.code() in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
+    if not is_gone and not isinstance(error, KeyboardInterrupt):
+        show(kind, error, trace)
 
 
 def _as_shown(error: BaseException) -> pulumi.RunError:

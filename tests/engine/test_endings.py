@@ -78,6 +78,29 @@ def test_interrupt_when_nothing_waits(new_stack: NewStack, server: Sandbox, pend
     assert "program exited" in run.text
 
 
+def test_engine_is_gone(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    An error that the SDK cannot tell an engine that has ended is no traceback: the engine has told what it refuses.
+    """
+    server.deny(pending)
+    stack = new_stack(
+        f"""
+        import grpc
+        from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+        approval = kf.WorkflowApproval("web", "{pending}")
+        nobody = engine_pb2_grpc.EngineStub(grpc.insecure_channel("127.0.0.1:1"))
+        pulumi.log.error = lambda text: nobody.Log(engine_pb2.LogRequest(message=text))
+        """,
+        server.environment(),
+    )
+
+    run = stack.preview()
+
+    assert run.code != 0
+    assert f"workflow instance {pending} is Rejected" in run.text
+    assert "Traceback" not in run.text, run
+
+
 @pytest.mark.parametrize("victim", ["cli", "program"])
 def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -> None:
     """
