@@ -119,6 +119,8 @@ class Graph:
         """
         What `pulumi stack export` writes, as JSON has it. Secrets stay encrypted.
 
+        What an interrupted run was making may be there, so it counts; a record that it was making is none yet.
+
         Raises StackFileError for anything else, and for values that are nested more than 100 deep.
         """
         state = at_path(document, "deployment") or at_path(document, "checkpoint.latest")
@@ -128,6 +130,7 @@ class Graph:
         if not is_list(resources):
             raise StackFileError("is not a stack's state: its `resources` are no list")
         states = [each for each in resources if isinstance(each, Mapping) and each.get("delete") is not True]
+        states += _being_made(state.get("pending_operations"))
         nodes = (_node(each, each.get("outputs") or each.get("inputs")) for each in states)
         return cls(_named(nodes), is_deployed=True)
 
@@ -279,6 +282,15 @@ class _Reached:
 
 def _named(nodes: Iterable[Node | None]) -> list[Node]:
     return [node for node in nodes if node is not None]
+
+
+def _being_made(operations: object) -> list[Mapping[str, Any]]:
+    """
+    The resources that pending operations of a state create, but for records.
+    """
+    pending = [each for each in operations if isinstance(each, Mapping)] if is_list(operations) else []
+    resources = (each.get("resource") for each in pending if each.get("type") == "creating")
+    return [each for each in resources if isinstance(each, Mapping) and each.get("type") != RECORD_TYPE]
 
 
 def _previewed(step: Mapping[str, Any]) -> Node | None:

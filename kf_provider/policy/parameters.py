@@ -161,6 +161,8 @@ def _checked(name: str, value: Any, kinds: Mapping[str, Any]) -> Any:
             raise ValueError(f"takes a list for {name}, not a single text: write [...] around it")
         if not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
             raise ValueError(f"takes a list of texts for {name}")
+        if name == "types" and not value:
+            raise ValueError("takes at least one type: without any, nothing counts as a certificate")
     elif kind is _DURATION:
         try:
             return duration_seconds(value)

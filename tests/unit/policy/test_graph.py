@@ -174,6 +174,22 @@ def test_state() -> None:
     assert 3 == len(graph.approvals([dependent])[dependent.urn])
 
 
+@pytest.mark.parametrize(
+    ("kind", "token", "verdicts"),
+    [("creating", CERTIFICATE, ["violated"]), ("deleting", CERTIFICATE, []), ("creating", RECORD_TYPE, [])],
+)
+def test_pending(kind: str, token: str, verdicts: list[str]) -> None:
+    """
+    A certificate that an interrupted run was making may be there; a record that it was making is no evidence.
+    """
+    operation = {"type": kind, "resource": {"urn": "urn:pulumi:a::b::c::web", "type": token, "inputs": {}}}
+
+    graph = Graph.from_state({"deployment": {"resources": [], "pending_operations": [operation, None, {"type": kind}]}})
+
+    assert verdicts == [finding.verdict for finding in rules.certificates_need_approval(graph)]
+    assert not graph.records
+
+
 @pytest.mark.parametrize("document", [None, [], "text", {}, {"deployment": 1}, {"deployment": {"resources": {}}}])
 def test_no_state(document: object) -> None:
     """

@@ -41,5 +41,7 @@ def test_checked() -> None:
         checked("approvals-are-complete", {"server": ["a"]})
     with pytest.raises(ValueError, match="expect or parent"):
         checked("certificates-wait-for-approval", {"by": "faith"})
+    with pytest.raises(ValueError, match="at least one type"):
+        checked("certificates-need-approval", {"types": []})
     with pytest.raises(ValueError, match="true or false"):
         checked("certificates-need-approval", {"through_certificates": 1})
