@@ -110,6 +110,11 @@ class OAuthToken:
     expires: datetime
 
 
+def _new_secret() -> str:
+    # Letters and digits alone: to the command line that it is pasted into, what begins with a dash is an option.
+    return secrets.token_hex(24)
+
+
 class Accounts:
     """
     The accounts and the tokens that are good now. Not thread-safe: the caller holds a lock.
@@ -140,10 +145,10 @@ class Accounts:
             raise ValueError(f"there is an account {username} already")
         account = Account(
             username=username,
-            password=secrets.token_urlsafe(18),
+            password=_new_secret(),
             client_id=client_id,
-            client_secret=secrets.token_urlsafe(24),
-            access_token=secrets.token_urlsafe(32),
+            client_secret=_new_secret(),
+            access_token=_new_secret(),
             permissions=permissions,
             role_ids=role_ids,
         )
@@ -159,9 +164,9 @@ class Accounts:
         """
         renewed = replace(
             account,
-            password=secrets.token_urlsafe(18),
-            client_secret=secrets.token_urlsafe(24),
-            access_token=secrets.token_urlsafe(32),
+            password=_new_secret(),
+            client_secret=_new_secret(),
+            access_token=_new_secret(),
         )
         self._accounts = [renewed if known is account else known for known in self._accounts]
         self.revoke_tokens(account)
@@ -212,9 +217,7 @@ class Accounts:
         """
         A new token that is good for `token_lifetime_seconds` on the sandbox's clock.
         """
-        token = OAuthToken(
-            secrets.token_urlsafe(32), account, self._now() + timedelta(seconds=self.token_lifetime_seconds)
-        )
+        token = OAuthToken(_new_secret(), account, self._now() + timedelta(seconds=self.token_lifetime_seconds))
         self._tokens = {text: kept for text, kept in self._tokens.items() if kept.expires > self._now()}
         self._tokens[token.text] = token
         return token

@@ -31,6 +31,15 @@ def test_no_credentials(server: Sandbox) -> None:
     assert "Access is denied due to invalid credentials" in response.text
 
 
+def test_secrets_for_a_command_line(server: Sandbox) -> None:
+    """
+    What is pasted into a command line is letters and digits alone: a password that began with a dash was an option.
+    """
+    account = server.renew_credentials()
+
+    assert "".join([account.password, account.client_secret, account.access_token]).isalnum()
+
+
 @pytest.mark.parametrize("username", ["KEYEXAMPLE\\pulumi", "keyexample\\PULUMI", "pulumi@KEYEXAMPLE"])
 def test_basic(server: Sandbox, username: str) -> None:
     """
