@@ -12,9 +12,12 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no fault of what is tested: no limit of time for one example, nor for drawing the first of them.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# Nothing fails by chance. A busy machine is no fault of what is tested: no limit of time for one example, nor for
+# drawing the first of them. And other examples each time are for those who look for faults, with KF_FULL.
+settings.register_profile(
+    "even", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not os.environ.get("KF_FULL")
+)
+settings.load_profile("even")
 
 # Else pytest shows the values of a failed assertion only in tests and conftests; named before the first import.
 pytest.register_assert_rewrite("tests.engine.stack", "tests.unit.loopback")

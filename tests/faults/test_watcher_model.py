@@ -499,8 +499,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = pytest.mark.timeout(1800)(Model.TestCase)  # minutes on a busy machine
-TestModel.settings = settings(
-    max_examples=1000 if IS_FULL else 120,
-    stateful_step_count=40,
-    derandomize=not IS_FULL,
-)
+TestModel.settings = settings(max_examples=1000 if IS_FULL else 120, stateful_step_count=40)
