@@ -40,15 +40,26 @@ def listening(work: Work) -> Iterator[int]:
 
 
 def drip(prefix: bytes, drop: bytes, *, then: bytes = b"") -> Work:
-    """Sends what begins well, after a while what belongs to a next part, and goes on for five seconds by drops."""
+    """Sends what begins well, after a while what belongs to a next part, and goes on by drops until the client goes."""
 
     def work(connection: socket.socket) -> None:
         connection.sendall(prefix)
         time.sleep(0.05)
         connection.sendall(then)
-        for _ in range(100):
+        while True:
             time.sleep(0.05)
             connection.sendall(drop)
+
+    return work
+
+
+def silence(prefix: bytes = b"") -> Work:
+    """Sends a beginning and no more, until the client goes."""
+
+    def work(connection: socket.socket) -> None:
+        connection.sendall(prefix)
+        while connection.recv(1024):
+            pass
 
     return work
 

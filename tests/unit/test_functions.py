@@ -32,7 +32,7 @@ class Requests:
     def __call__(self) -> int:
         self.sent += 1
         number = self.sent
-        assert self.may_answer.wait(10)
+        assert self.may_answer.wait(60)
         return number
 
 
@@ -41,7 +41,7 @@ def ask(threads: RequestThreads, instance_id: str, request: Callable[[], int]) -
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_true():  # noqa: ASYNC110 - what is waited for happens in another thread
             await asyncio.sleep(0.001)
 

@@ -112,7 +112,7 @@ class Machine:
         return self.finish(self.start())
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=120)
         return process.returncode, stdout.removesuffix("\n"), stderr
 
     def left(self) -> set[str]:
@@ -127,9 +127,9 @@ class Machine:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 20 s"
+        assert time.monotonic() < deadline, "it did not happen within 60 s"
         time.sleep(0.02)
 
 

@@ -4,8 +4,6 @@ What a server says about the credentials that it refuses.
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from kf_provider.keyfactor.challenges import is_expired, offered_schemes, refused_token
@@ -63,15 +61,13 @@ def test_refused_token(header: str | None, refusal: str | None, expired: bool) -
     assert (refusal, expired) == (refused_token(header), is_expired(refusal))
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("piece", ['\\"', 'a\\"', '"', ", a"])
 def test_a_long_header(piece: str) -> None:
     """
     A header of any length is read in no time: patterns take the square of it.
     """
-    header = 'Bearer error="' + piece * 50_000
-    begun = time.monotonic()
+    header = 'Bearer error="' + piece * 500_000
 
     refused_token(header)
     offered_schemes(header)
-
-    assert time.monotonic() - begun < 1

@@ -362,13 +362,12 @@ def test_one_deadline(server: Loopback, client: Client) -> None:
         return keyfactor(request)
 
     server.answers = slow
-    started = time.monotonic()
     with pytest.raises(NoAnswerError):
         client.find_workflow_instance(
             definition_id=DEFINITION, match={"current_state_data.Subject": "none"}, timeout=0.5
         )
 
-    assert time.monotonic() - started < 1.3
+    assert len(keyfactor.read) < 40  # which would take eight seconds, five at a time less than two
 
 
 def row(number: int, start: str | None) -> InstanceSummary:

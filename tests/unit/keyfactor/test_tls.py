@@ -38,7 +38,7 @@ def serving(certificate: trustme.LeafCert) -> Iterator[Loopback]:
 def is_trusted(server: Loopback, ca_cert: str) -> bool:
     with client_for(server, ca_cert=ca_cert) as client:
         try:
-            client.get_workflow_instance(ID, timeout=5, retries=0)
+            client.get_workflow_instance(ID, timeout=60, retries=0)
         except NoAnswerError as untrusted:
             if "is not trusted" not in str(untrusted) and "has expired" not in str(untrusted):
                 raise
@@ -94,7 +94,7 @@ def test_issuing_ca_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path
     issuing.cert_pem.write_to_path(tmp_path / "issuing.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "issuing.pem"))
     with serving(issuing.issue_cert("127.0.0.1")) as server, client_for(server) as client:
-        assert ID == client.get_workflow_instance(ID, timeout=5).instance_id
+        assert ID == client.get_workflow_instance(ID, timeout=60).instance_id
 
 
 # CAs that RFC 5280 would have otherwise.

@@ -143,7 +143,7 @@ def test_no_proxy_password_behind_an_error(monkeypatch: pytest.MonkeyPatch) -> N
         ):
             monkeypatch.setenv("HTTPS_PROXY", address)
             with Client(load_settings(hostname="keyfactor.test", access_token=CANARY)) as client:
-                assert [] == leaks(failure(lambda: client.get_workflow_instance(ID, timeout=5, retries=0)))
+                assert [] == leaks(failure(lambda: client.get_workflow_instance(ID, timeout=60, retries=0)))
 
 
 def test_no_secret_behind_a_refused_token() -> None:

@@ -238,7 +238,7 @@ def test_skip_verify_is_silent(tls_server: Loopback) -> None:
         with client_for(tls_server, skip_verify=True) as client:
             client.get_workflow_instance(ID)
         ours = len(caught)
-        requests.get(tls_server.url, verify=False, timeout=5)
+        requests.get(tls_server.url, verify=False, timeout=60)
 
     assert 0 == ours
     assert [urllib3.exceptions.InsecureRequestWarning] == [warning.category for warning in caught]
@@ -306,7 +306,7 @@ def test_proxy_tunnel(monkeypatch: pytest.MonkeyPatch, tls_server: Loopback) -> 
             Client(settings) as client,
             pytest.raises(NoAnswerError, match=r"TLS certificate .* not trusted"),
         ):
-            client.get_workflow_instance(ID, timeout=5)
+            client.get_workflow_instance(ID, timeout=60)
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:

@@ -205,7 +205,7 @@ def test_requests_in_flight() -> None:
     """
     lock = threading.Lock()
     now, most = 0, 0
-    full = threading.Barrier(4, timeout=10)
+    full = threading.Barrier(4, timeout=60)
 
     class Busy(ScriptedServer):
         def get_workflow_instance(
@@ -226,7 +226,7 @@ def test_requests_in_flight() -> None:
     async def run() -> list[Verdict]:
         watcher = Watcher(Busy(lambda _: instance("Complete")), RequestThreads())
         ids = [f"{n:08x}-9d1b-4b7e-8a60-3f5e2d7c1b94" for n in range(1, 49)]
-        return await asyncio.gather(*(watcher.wait(instance_id, timeout=10.0) for instance_id in ids))
+        return await asyncio.gather(*(watcher.wait(instance_id, timeout=60.0) for instance_id in ids))
 
     assert all(verdict.is_approved for verdict in asyncio.run(run()))
     assert most == 4

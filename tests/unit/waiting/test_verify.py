@@ -82,7 +82,7 @@ def test_a_server_that_asks_for_patience() -> None:
     verdict = verify(server, ID, ANY)
 
     assert verdict.is_approved
-    assert all(2.9 < pause < 6 for pause in server.pauses)
+    assert all(2.9 < pause for pause in server.pauses)
 
 
 class Clock:
