@@ -117,7 +117,7 @@ def test_list_on_a_narrow_terminal(kf: Kf, server: Sandbox) -> None:
     terminal = Terminal([sys.executable, "-m", "kf_provider", "list"], kf.folder, kf.environment, columns=80)
 
     try:
-        terminal.process.wait(timeout=30)
+        terminal.process.wait(timeout=60)
         terminal.read(1.0)
     finally:
         terminal.close()

@@ -8,13 +8,12 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
-from kf_provider.sandbox import Endpoint, Sandbox
+from kf_provider.sandbox import Endpoint, FaultKind, Sandbox
 
-from .stack import NewStack, Stack, wait_until
+from .stack import RUN_SECONDS, NewStack, Stack, wait_until
 
 GATE = """
     approval = kf.WorkflowApproval("web", "{0}")
@@ -30,8 +29,17 @@ def pending(server: Sandbox) -> str:
 PROGRAM = "pulumi-language-python-exec"
 
 
-def nothing_runs(stack: Stack, within: float) -> None:
-    wait_until(lambda: not stack.processes(), within=within, what=lambda: str(stack.processes()))
+# What does not end in time waits for an hour, or for an answer for as long as this.
+NO_ANSWER = {"KEYFACTOR_CLIENT_TIMEOUT": "600"}
+
+
+def nothing_runs(stack: Stack) -> None:
+    wait_until(lambda: not stack.processes(), what=lambda: str(stack.processes()))
+
+
+def is_asked(server: Sandbox) -> None:
+    """Wait for a request that hangs."""
+    server.wait_for_journal(lambda records: any(one.fault == FaultKind.HANG for one in records), timeout=RUN_SECONDS)
 
 
 @pytest.mark.parametrize("reaches", ["cli", "group"])
@@ -45,12 +53,12 @@ def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str, reaches: 
     stack.wait_for("Manager approval")
 
     (os.killpg if reaches == "group" else os.kill)(update.pid, signal.SIGINT)
-    run = stack.end(update, within=5)
+    run = stack.end(update)
 
     assert run.code != 0
     assert not run.tracebacks, run
     assert stack.resource("after") is None
-    nothing_runs(stack, within=5)
+    nothing_runs(stack)
     server.approve(pending)
     again = stack.up()
     assert again.code == 0, again
@@ -115,11 +123,11 @@ def test_kill(new_stack: NewStack, server: Sandbox, pending: str, victim: str) -
     else:
         for pid in stack.processes(PROGRAM):
             os.kill(pid, signal.SIGKILL)
-    run = stack.end(update, within=5)
+    run = stack.end(update)
 
     assert run.code != 0
     assert stack.resource("after") is None
-    nothing_runs(stack, within=5)
+    nothing_runs(stack)
     asked = len(server.journal())
     subprocess.run(
         [stack.cli, "cancel", "--yes", "--stack", "test"], cwd=stack.folder, env=stack.environment, check=False
@@ -138,10 +146,10 @@ def test_one_of_two_is_refused(new_stack: NewStack, server: Sandbox, pending: st
     other = server.start_enrollment(subject="CN=other.example.com")
     stack = new_stack(GATE.format(pending) + f'    kf.WorkflowApproval("other", "{other}")\n', server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
-    server.wait_for_journal(lambda records: len(records) >= 4)
+    server.wait_for_journal(lambda records: len(records) >= 4, timeout=RUN_SECONDS)
 
     server.deny(other)
-    run = stack.end(update, within=10)
+    run = stack.end(update)
 
     assert run.code != 0
     assert f"workflow instance {other} is Rejected" in run.text
@@ -156,7 +164,6 @@ def test_program_raises(new_stack: NewStack, server: Sandbox, pending: str) -> N
     run = stack.up()
 
     assert run.code != 0
-    assert run.seconds < 10
     assert "LookupError: mine" in run.text
     assert re.search(r'__main__\.py", line 6, in <module>\n +raise LookupError\("mine"\)', run.text), run
 
@@ -171,7 +178,6 @@ def test_program_exits(new_stack: NewStack, server: Sandbox, pending: str, code:
     run = stack.up()
 
     assert run.code != 0
-    assert run.seconds < 10
     assert "while an approval was waited for" in run.text
 
 
@@ -189,7 +195,6 @@ def test_registration_fails(new_stack: NewStack, server: Sandbox, pending: str) 
     run = stack.up()
 
     assert run.code != 0
-    assert run.seconds < 10
     assert "KeyError: 'mine'" in run.text
 
 
@@ -198,17 +203,15 @@ def test_server_never_answers(new_stack: NewStack, server: Sandbox, pending: str
     A server that accepts and never answers does not hold Ctrl-C.
     """
     server.hang = True
-    stack = new_stack(GATE.format(pending), server.environment())
+    stack = new_stack(GATE.format(pending), server.environment() | NO_ANSWER)
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("WorkflowApproval web creating")
-    wait_until(lambda: bool(stack.processes(PROGRAM)))
-    time.sleep(1)  # the request is under way, and nothing can say so: it has no answer
+    is_asked(server)
 
     update.send_signal(signal.SIGINT)
-    run = stack.end(update, within=5)
+    run = stack.end(update)
 
     assert run.code != 0
-    nothing_runs(stack, within=5)
+    nothing_runs(stack)
 
 
 def test_function_is_never_answered(new_stack: NewStack, server: Sandbox, pending: str) -> None:
@@ -216,16 +219,15 @@ def test_function_is_never_answered(new_stack: NewStack, server: Sandbox, pendin
     Nor does a function that is waiting for its answer.
     """
     server.hang = True
-    stack = new_stack(f'kf.get_workflow_instance("{pending}")', server.environment())
+    stack = new_stack(f'kf.get_workflow_instance("{pending}")', server.environment() | NO_ANSWER)
     update = stack.start("up", "--yes", "--skip-preview")
-    wait_until(lambda: bool(stack.processes(PROGRAM)))
-    time.sleep(2)  # as above
+    is_asked(server)
 
     update.send_signal(signal.SIGINT)
-    run = stack.end(update, within=5)
+    run = stack.end(update)
 
     assert run.code != 0
-    nothing_runs(stack, within=5)
+    nothing_runs(stack)
 
 
 def test_fifty_gates(new_stack: NewStack, server: Sandbox) -> None:
@@ -250,7 +252,7 @@ def test_fifty_gates(new_stack: NewStack, server: Sandbox) -> None:
         server.environment(),
     )
     update = stack.start("up", "--yes", "--skip-preview")
-    stack.wait_for("unrelated created", within=20)
+    stack.wait_for("unrelated created")
     assert "ApprovalRecord" not in stack.output()
 
     for instance_id in ids:
@@ -304,12 +306,12 @@ threads = [threading.Thread(target=run, args=pair) for pair in (("one", "{pendin
             {str(record.instance_id) for record in records if record.endpoint is Endpoint.GET} == {pending, other}
             and len(records) > 6
         ),
-        timeout=60,
+        timeout=RUN_SECONDS,
     )
 
     server.approve(pending)
     server.approve(other)
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=RUN_SECONDS)
 
     assert process.returncode == 0, text
     assert "opened one" in text

@@ -10,7 +10,7 @@ import pytest
 
 from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
 
-from .stack import NewStack
+from .stack import RUN_SECONDS, NewStack
 
 GONE = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
 
@@ -43,7 +43,7 @@ def test_waits_and_opens(new_stack: NewStack, server: Sandbox, pending: str) -> 
     update = stack.start("up", "--yes", "--skip-preview")
     row = "0 of 1 signals: Manager approval; PKI Administrators can approve"
     stack.wait_for(f"WorkflowApproval web creating (0s) {row}")
-    server.wait_for_journal(lambda records: len(records) >= 2)
+    server.wait_for_journal(lambda records: len(records) >= 2, timeout=RUN_SECONDS)
     assert "after" not in stack.output()
 
     server.approve(pending)
@@ -135,7 +135,7 @@ def test_preview_names_the_gates_that_hold_nothing_back(new_stack: NewStack, ser
     assert preview.code == 0, preview
     diagnostics = preview.text.partition("Diagnostics:\n")[2]
     told = [line.strip() for line in diagnostics.splitlines() if "no resource waits" in line]
-    assert [NOTHING_WAITS.format(name) for name in ("alone", "exported")] == told, preview
+    assert [NOTHING_WAITS.format(name) for name in ("alone", "exported")] == sorted(told), preview
     server.approve(pending)
     update = stack.up()
     assert update.code == 0, update
@@ -220,7 +220,7 @@ def test_refused_while_waiting(new_stack: NewStack, server: Sandbox, pending: st
     stack.wait_for("Manager approval")
 
     getattr(server, act)(pending)
-    run = stack.end(update, within=80 if act == "purge" else 15)
+    run = stack.end(update)
 
     assert run.code != 0
     error = next(line for line in run.text.splitlines() if f"error: {kind('web')} has a problem: " in line)
@@ -318,18 +318,17 @@ def test_stack_configuration(new_stack: NewStack, server: Sandbox, approved: str
 
 def test_server_down(new_stack: NewStack, server: Sandbox, pending: str) -> None:
     """
-    A server that is down fails the preview at once, and says so.
+    A server that is down fails the preview after one look and its two repetitions, and says so.
     """
-    environment = server.environment()
-    server.close()
-    stack = new_stack(gate(pending), environment)
+    server.outage = True
+    stack = new_stack(gate(pending), server.environment())
 
     run = stack.preview()
 
     assert run.code != 0
     assert "no connection" in run.text
     assert not run.tracebacks, run
-    assert run.seconds < 20
+    assert len(server.journal()) <= 3
 
 
 def test_outage_while_waiting(new_stack: NewStack, server: Sandbox, pending: str) -> None:
@@ -366,7 +365,7 @@ def test_recorded_approval_outlives_its_instance(new_stack: NewStack, server: Sa
     server.close()
     run = stack.up("--expect-no-changes")
     assert run.code == 0, run
-    assert 25 < run.seconds < 50
+    assert 25 < run.seconds  # and less than a run may take
     assert stack.refresh("--expect-no-changes").code == 0
     assert stack.destroy(KEYFACTOR_HOSTNAME="", KEYFACTOR_USERNAME="", KEYFACTOR_PASSWORD="").code == 0
     assert [] == stack.resources
@@ -571,7 +570,7 @@ def test_outage_that_lasts(new_stack: NewStack, server: Sandbox, pending: str) -
     stack.wait_for("Manager approval")
 
     server.outage = True
-    run = stack.end(update, within=20)
+    run = stack.end(update)
 
     assert run.code != 0
     assert "the connection broke" in run.text or "no connection" in run.text, run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import NewStack
+from .stack import RUN_SECONDS, NewStack
 
 
 def test_command_of_a_provider(new_stack: NewStack, server: Sandbox, tmp_path: Path) -> None:
@@ -29,7 +29,9 @@ def test_command_of_a_provider(new_stack: NewStack, server: Sandbox, tmp_path: P
         """
     )
     process = stack.start("up", "--yes", "--skip-preview")
-    server.wait_for_journal(lambda records: sum(record.endpoint == "get" for record in records) > 1, timeout=60)
+    server.wait_for_journal(
+        lambda records: sum(record.endpoint == "get" for record in records) > 1, timeout=RUN_SECONDS
+    )
     token.write_text(server.renew_credentials().access_token)
     server.approve(id_)
 

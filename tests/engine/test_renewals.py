@@ -40,7 +40,7 @@ def pending(server: Sandbox) -> list[str]:
 def approved_up(stack: Stack, server: Sandbox) -> Run:
     """An update that waits at the gate until its new request is approved."""
     process = stack.start("up", "--yes", "--skip-preview")
-    wait_until(lambda: bool(pending(server)), within=60, what=stack.output)
+    wait_until(lambda: bool(pending(server)), what=stack.output)
     stack.wait_for("Manager approval")
     server.approve(pending(server)[0])
     return stack.end(process)

@@ -15,7 +15,7 @@ import pytest
 from kf_provider.sandbox import Sandbox
 from tools.picture import Terminal
 
-from .stack import ROOT, NewStack
+from .stack import ROOT, RUN_SECONDS, NewStack
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -77,6 +77,6 @@ def test_demo_that_is_denied(cli_folder: Path, tmp_path: Path, example: str) -> 
         terminal.press(b"\n")
         terminal.read(20)
 
-        assert 0 == terminal.process.wait(20)
+        assert 0 == terminal.process.wait(RUN_SECONDS)
     finally:
         terminal.close()

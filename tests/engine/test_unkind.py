@@ -10,7 +10,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import NewStack
+from .stack import RUN_SECONDS, NewStack
 
 SEEDS = 50 if os.environ.get("KF_FULL") else 8
 
@@ -33,10 +33,10 @@ def test_passing_faults(new_stack: NewStack, seed: int) -> None:
         )
         update = stack.start("up", "--yes", "--skip-preview")
         server.wait_for_journal(
-            lambda records: {good, bad} <= {str(record.instance_id) for record in records}, timeout=30
+            lambda records: {good, bad} <= {str(record.instance_id) for record in records}, timeout=RUN_SECONDS
         )
         server.approve(good)
-        stack.wait_for("after-good created", within=60)
+        stack.wait_for("after-good created")
         assert "after-bad" not in stack.output()
         server.deny(bad)
 

@@ -8,7 +8,7 @@ import pytest
 
 from kf_provider.sandbox import Sandbox
 
-from .stack import NewStack, Run, Stack
+from .stack import RUN_SECONDS, NewStack, Run, Stack
 
 DEPENDENT = "urn:pulumi:test::gate::pulumi:index:Stash::after"
 RECORD = "urn:pulumi:test::gate::keyfactor:index:WorkflowApproval$pulumi-python:dynamic/keyfactor:ApprovalRecord::web"
@@ -236,7 +236,7 @@ def test_a_child_waits(new_stack: NewStack, server: Sandbox, new: str) -> None:
     stack = new_stack(program(new, "new", dependent="parent=approval"), server.environment())
     update = stack.start("up", "--yes", "--skip-preview")
     stack.wait_for("Manager approval")
-    server.wait_for_journal(lambda records: len(records) >= 2)
+    server.wait_for_journal(lambda records: len(records) >= 2, timeout=RUN_SECONDS)
     assert "Stash after" not in stack.output()
 
     server.approve(new)

@@ -22,14 +22,13 @@ from typing import Any, Final
 import pytest
 
 from kf_provider.sandbox import Endpoint, FaultKind, FaultRule, Sandbox
-from tests.engine.stack import NewStack, Stack, wait_until
+from tests.engine.stack import RUN_SECONDS, NewStack, Stack, wait_until
 
 from .conftest import IS_FULL
 
 KILLS: Final = 50 if IS_FULL else 15
 LONGEST_UPDATE: Final = 5.0  # seconds; an update that nobody kills takes three or four
 READS: Final = {Endpoint.GET, Endpoint.LIST, Endpoint.DEFINITIONS}
-SLOWEST_END: Final = 20.0
 
 PROGRAM: Final = """
     for name, instance_id in {{"done": "{done}", "late": "{late}"}}.items():
@@ -129,15 +128,15 @@ def test_kill(new_stack: NewStack, server: Sandbox, seed: int) -> None:
     if victim == "plugin" and not approved:  # a gate waits without its plugin, until it is to be recorded
         server.approve(late)
         approved = True
-    killed = stack.end(update, within=SLOWEST_END)
+    killed = stack.end(update)
     # A plugin that was starting when the CLI died stays: it is Pulumi's own, and asks nothing of anybody.
     left_plugin = stack.processes(COMMANDS["plugin"]) if (victim, signum) == ("cli", signal.SIGKILL) else []
     if left_plugin:
-        wait_until(lambda: not stack.processes(COMMANDS["program"]), within=5)
+        wait_until(lambda: not stack.processes(COMMANDS["program"]))
         for pid in stack.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not stack.processes(), within=5, what=lambda: f"{stack.processes()}")
+    wait_until(lambda: not stack.processes(), what=lambda: f"{stack.processes()}")
 
     state = checkpoint(stack)
     assert recorded(state) <= ({done, late} if approved else {done})
@@ -199,10 +198,10 @@ def test_kill_while_an_approval_is_recorded(
     stack = new_stack(program.format(done), server.environment())
 
     update = stack.start("up", "--yes", "--skip-preview")
-    server.wait_for_journal(lambda asked: any(record.fault == FaultKind.HANG for record in asked), timeout=30)
+    server.wait_for_journal(lambda asked: any(record.fault == FaultKind.HANG for record in asked), timeout=RUN_SECONDS)
     assert "/pulumirpc.ResourceProvider/Create" in [call["method"] for call in stack.grpc()]
     assert kill(stack, update, victim, signal.SIGKILL)
-    killed = stack.end(update, within=SLOWEST_END)
+    killed = stack.end(update)
 
     assert killed.code != 0, killed
     assert [record.status for record in server.journal()] == [200, None]

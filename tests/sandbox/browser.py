@@ -31,7 +31,7 @@ FLAGS = (
     "--lang=en-GB",
 )
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 
 class Browser:

@@ -16,6 +16,7 @@ def connect(server: Sandbox, account: Account | None = None, **headers: str) -> 
         base_url=f"{server.url}/{server.api_path}",
         auth=(account.username, account.password),
         headers={"x-keyfactor-requested-with": "APIClient"} | headers,
+        timeout=60,
         trust_env=False,
         verify=False,  # plain http: without this every client loads the system's authorities first
     )
@@ -27,4 +28,4 @@ def fetch_token(server: Sandbox, **changes: str) -> httpx.Response:
         "client_id": server.client_id,
         "client_secret": server.client_secret,
     }
-    return httpx.post(server.token_url, data=form | changes, trust_env=False)
+    return httpx.post(server.token_url, data=form | changes, timeout=60, trust_env=False)

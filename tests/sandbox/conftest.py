@@ -26,7 +26,7 @@ def client(server: Sandbox) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def control(server: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/sandbox", trust_env=False, verify=False) as connected:
+    with httpx.Client(base_url=f"{server.url}/sandbox", timeout=60, trust_env=False, verify=False) as connected:
         yield connected
 
 

@@ -220,10 +220,10 @@ def test_curl(server: Sandbox) -> None:
     The lines that the sandbox prints at its start work as they are.
     """
     enroll = ["curl", "-s", f"{server.url}/sandbox/enrollments", "-d", '{"subject": "CN=web", "approvals": 1}']
-    started = subprocess.run(enroll, capture_output=True, text=True, check=True, timeout=30)
+    started = subprocess.run(enroll, capture_output=True, text=True, check=True, timeout=60)
     instance_id = re.findall(r'"instance_id":"([^"]+)"', started.stdout)[0]
     approve = ["curl", "-s", f"{server.url}/sandbox/instances/{instance_id}/approve", "-d", '{"comment": "fine"}']
-    subprocess.run(approve, capture_output=True, check=True, timeout=30)
+    subprocess.run(approve, capture_output=True, check=True, timeout=60)
 
     assert server.instance(instance_id).status == "Complete"
 

@@ -66,7 +66,7 @@ def test_hang_until_released(server: Sandbox, client: httpx.Client) -> None:
 
     assert answers == []
     server.hang = False
-    thread.join(10)
+    thread.join(60)
 
     assert answers == [200]
 
@@ -80,7 +80,7 @@ def test_hang_and_close() -> None:
     def wait_for_ever(server: Sandbox) -> None:
         with connect(server) as patient:
             try:
-                patient.get("/Workflow/Instances", timeout=60)
+                patient.get("/Workflow/Instances", timeout=600)
             except httpx.TransportError as exc:
                 errors.append(type(exc))
 
@@ -89,7 +89,7 @@ def test_hang_and_close() -> None:
         thread = threading.Thread(target=wait_for_ever, args=(server,))
         thread.start()
         server.wait_for_journal(lambda records: len(records) == 1)
-    thread.join(10)
+    thread.join(60)
 
     assert len(errors) == 1
 

@@ -20,7 +20,7 @@ import httpx
 from .browser import open_browser
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 
 Found = TypeVar("Found")
 
