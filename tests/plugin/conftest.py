@@ -1,5 +1,5 @@
 """
-The real plugin process, `python -m pulumi.dynamic`, and a Keyfactor for each test.
+The real plugin process, `python -m pulumi.dynamic`, of all tests, and a Keyfactor for each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kf_provider.sandbox import Sandbox
 from .process import started_process
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def process() -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
     """A plugin process without any of Keyfactor's settings in its environment."""
     with started_process() as stub:

@@ -4,6 +4,7 @@ A plugin's process as the engine speaks to it: over gRPC, in the engine's messag
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -52,14 +53,19 @@ def started_process(
         yield provider_pb2_grpc.ResourceProviderStub(channel)
 
 
+_number = itertools.count(1)
+
+
 class Plugin:
-    """One plugin process, configured once, for one provider class."""
+    """A provider in a plugin process, which other tests may use before and after."""
 
     def __init__(self, stub: provider_pb2_grpc.ResourceProviderStub, provider: ResourceProvider) -> None:
         self._stub = stub
-        self._pickle = serialize_provider(provider)
+        self._provider = provider
 
     def configure(self, **config: str) -> None:
+        # A process makes and configures a provider once for each text; in base64, the ends of lines say nothing.
+        self._pickle = serialize_provider(self._provider) + "\n" * next(_number)
         request = provider_pb2.ConfigureRequest(
             args=struct({f"keyfactor:{key}": value for key, value in config.items()})
         )
