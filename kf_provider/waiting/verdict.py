@@ -116,6 +116,8 @@ def judge(instance: InstanceSummary, conditions: Conditions = ANY) -> Verdict:
 
     Source: Keyfactor Command Web API reference 10.3, GET Workflow Instances Instance ID, table 659.
     """
+    if instance.status in (Status.RUNNING, Status.SUSPENDED):
+        return pending(instance.instance_id, instance)
     where = f' at "{at}"' if (at := step(instance)) else ""
     why = f": {message}" if (message := safe_line(instance.status_message or "")) else ""
     match instance.status:
@@ -125,8 +127,6 @@ def judge(instance: InstanceSummary, conditions: Conditions = ANY) -> Verdict:
             if expired := expiry(instance.last_modified, conditions.max_age, now=instance.answered_at):
                 return _verdict(Outcome.EXPIRED, instance, expired)
             return _verdict(Outcome.APPROVED, instance, "is Complete")
-        case Status.RUNNING | Status.SUSPENDED:
-            return pending(instance.instance_id, instance)
         case Status.REJECTED:
             return _verdict(
                 Outcome.REJECTED,
