@@ -4,6 +4,7 @@ The explicit provider, and where a resource or a function finds its settings.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import re
@@ -131,10 +132,18 @@ async def resolve_settings(provider: Provider | None) -> Settings | None:
     """
     The settings of a resource or function; None while a part of them is unknown in preview. Raises SettingsError.
     """
-    if provider is None:
-        return load_settings(_stack_config())
-    config = await provider.config()
-    return None if config is None else _loaded(config)
+    config = None
+    if provider is not None and (config := await provider.config()) is None:
+        return None
+    # A program's gates all ask in one turn of the event loop, while no file and no variable changes.
+    loop = asyncio.get_running_loop()
+    if (loop, provider) not in _loaded_this_turn:
+        _loaded_this_turn[loop, provider] = load_settings(_stack_config()) if config is None else _loaded(config)
+        loop.call_soon(_loaded_this_turn.pop, (loop, provider), None)
+    return _loaded_this_turn[loop, provider]
+
+
+_loaded_this_turn: Final[dict[tuple[asyncio.AbstractEventLoop, Provider | None], Settings]] = {}
 
 
 async def resolve_server(provider: Provider | None) -> str | None:

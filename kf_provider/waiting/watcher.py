@@ -204,6 +204,7 @@ def watcher_for(settings: Settings) -> Watcher:
     The running event loop's watcher for these settings; waits with equal settings share it.
     """
     watchers = _watchers.setdefault(asyncio.get_running_loop(), {})
-    if settings not in watchers:
-        watchers[settings] = Watcher(client_for(settings), threads_for(settings))
-    return watchers[settings]
+    watcher = watchers.get(settings)  # once: a hash of settings takes 190 calls
+    if watcher is None:
+        watcher = watchers[settings] = Watcher(client_for(settings), threads_for(settings))
+    return watcher

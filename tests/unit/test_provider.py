@@ -202,3 +202,21 @@ def test_every_kind(engine: None, monkeypatch: pytest.MonkeyPatch, given: dict[s
     assert identity == found.identity
     assert found == plugin_settings(pulumi.dynamic.Config(configured, "project"))
     assert ("/opt/tool", "a, b") == found.credential_command or "credential_command" not in given
+
+
+def test_settings_of_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who asks in one turn of the event loop gets the same settings, read once; who asks later, what there is then.
+    """
+    monkeypatch.setenv("KEYFACTOR_HOSTNAME", "one.example.com")
+    monkeypatch.setenv("KEYFACTOR_AUTH_ACCESS_TOKEN", "t")
+
+    async def asked() -> list[Settings | None]:
+        together = await asyncio.gather(resolve_settings(None), resolve_settings(None))
+        monkeypatch.setenv("KEYFACTOR_HOSTNAME", "two.example.com")
+        return [*together, await resolve_settings(None)]
+
+    one, same, later = asyncio.run(asked())
+
+    assert one is same
+    assert ["one.example.com", "two.example.com"] == [found.hostname for found in (one, later) if found]
