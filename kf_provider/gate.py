@@ -27,7 +27,7 @@ from .keyfactor.models import InstanceSummary, Status, moment, parse_instance_id
 from .keyfactor.settings import Settings
 from .provider import Provider, invalid, is_mocked, own_provider, resolve_server, resolve_settings
 from .results import Evidence
-from .sdk import on_demand
+from .sdk import item, make_properties_light, on_demand
 from .waiting.verdict import Conditions, expires_at, expiry
 from .waiting.watcher import watcher_for
 
@@ -37,6 +37,7 @@ RECORD_TYPE: Final = "pulumi-python:dynamic/keyfactor:ApprovalRecord"
 # What the record is registered with: what identifies the approval, and what the provider's check judges.
 _ASKED: Final = ("instance_id", "expect", "follow_restarts", "max_age", "is_secret", "approved_instance_id", "lineage")
 _FOUND: Final = ("server", "problem", "outcome")
+_OUTPUTS: Final = (*Evidence.__annotations__, "replaces")
 
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
 PREVIEW_TIMEOUT_SECONDS: Final = 10.0
@@ -62,8 +63,9 @@ class ApprovalRecord(Resource, Evidence, module="keyfactor", name="ApprovalRecor
         """
         inputs = {key: value for key, value in (asked or {}).items() if value is not None}
         for key in (*(() if asked else _ASKED), *_FOUND):
-            inputs[key] = decision[key]
-        super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(self.__annotations__), **inputs}, opts)
+            inputs[key] = item(decision, key)
+        make_properties_light(ApprovalRecord)
+        super().__init__(ApprovalRecordProvider(), name, {**dict.fromkeys(_OUTPUTS), **inputs}, opts)
         self._registered_urn = self.urn
         if not is_mocked():
             self._guard(name, decision)
@@ -150,7 +152,15 @@ def _left_out(name: str, recorded: Mapping[str, Any], wanted: Mapping[str, Any])
     return f"approval {name!r}: {text}: it was left out of this run, or ignore_changes or a transform keeps it"
 
 
-class WorkflowApproval(pulumi.ComponentResource, Evidence):
+class _GateOutputs(Evidence):
+    """
+    And what the gate adds. Not in the gate's own class: the SDK reads the types there again for each gate.
+    """
+
+    expires_at: pulumi.Output[str | None]
+
+
+class WorkflowApproval(pulumi.ComponentResource, _GateOutputs):
     """
     Hold back what depends on this until a workflow instance is approved, that is Complete.
 
@@ -170,8 +180,6 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
     Outputs: those of `Evidence`, and `expires_at`: until when the approval is valid, in ISO 8601; None without
     `max_age`.
     """
-
-    expires_at: pulumi.Output[str | None]
 
     def __init__(
         self,
@@ -238,11 +246,16 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
         self.expires_at = on_demand(lambda: self.last_modified.apply(lambda date: expires_at(date, self._max_age)))
         if self._ending is not None and pulumi.runtime.is_dry_run():
             self._ending.when_all_is_registered(self._tell_when_nothing_waits)
-        elif self._ending is not None:
-            self._tell_what_is_replaced(datetime.now(UTC))
-        # Only now, so that the row's clock runs while the gate waits; and no outputs: an unknown among them is written
-        # into the state as a literal GUID.
-        self._record.registered_urn.apply(lambda _: self.register_outputs({}))
+        begun = datetime.now(UTC)
+
+        async def registered(_urn: str) -> None:
+            # Only now, so that the row's clock runs while the gate waits; and no outputs: an unknown among them is
+            # written into the state as a literal GUID.
+            self.register_outputs({})
+            if self._ending is not None and not pulumi.runtime.is_dry_run():
+                await self._tell_what_is_replaced(begun)
+
+        _registered: pulumi.Output[None] = self._record.registered_urn.apply(registered)
 
     def _tell_when_nothing_waits(self) -> None:
         if not self._record.is_depended_on:
@@ -252,20 +265,15 @@ class WorkflowApproval(pulumi.ComponentResource, Evidence):
                 f"each one that must wait"
             )
 
-    def _tell_what_is_replaced(self, begun: datetime) -> None:
+    async def _tell_what_is_replaced(self, begun: datetime) -> None:
         """
         Say that this run has recorded a newer approval in an older one's place.
         """
-
-        async def tell(replaced: Mapping[str, Any] | None) -> None:
-            # It stays in the state, and is news in the run that recorded it.
-            if replaced and (moment(replaced["recorded_at"]) or begun) > begun:
-                date = await self.last_modified.future()
-                pulumi.log.info(
-                    f"approved on {date}, replaces the approval of {replaced['last_modified']}", resource=self
-                )
-
-        _told: pulumi.Output[None] = self._record.replaces.apply(tell)
+        replaced = await self._record.replaces.future()
+        # It stays in the state, and is news in the run that recorded it.
+        if replaced and (moment(replaced["recorded_at"]) or begun) > begun:
+            date = await self.last_modified.future()
+            pulumi.log.info(f"approved on {date}, replaces the approval of {replaced['last_modified']}", resource=self)
 
     def _hold_descendants(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         """
@@ -431,9 +439,6 @@ def _checked_expectations(expect: object) -> dict[str, Any]:
     return checked
 
 
-# The SDK types outputs by the class's own names alone, and reads types that are text again for each resource.
-ApprovalRecord.__annotations__ = {
-    **get_annotations(Evidence, eval_str=True),
-    **get_annotations(ApprovalRecord, eval_str=True),
-}
-WorkflowApproval.__annotations__ = get_annotations(WorkflowApproval, eval_str=True)
+# The SDK reads a class's own types again for each resource of it; of these alone it makes what JSON does not have.
+_TYPES: Final = get_annotations(Evidence, eval_str=True)
+ApprovalRecord.__annotations__ = {output: _TYPES[output] for output in ("reference_id", "definition")}

@@ -7,15 +7,18 @@ says which it was.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from functools import cache, cached_property, partial
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
 import pulumi
 import pulumi.runtime
+from pulumi.output import UNKNOWN, contains_unknowns
 
 from .errors import KeyfactorError
 
@@ -70,6 +73,76 @@ class _OnDemand(pulumi.Output[Any]):
     def _untrack(self) -> None:
         _ = self._data  # the SDK reads it under the lock that making one takes
         super()._untrack()
+
+
+class _Answered(pulumi.Output[Any]):
+    def __init__(self, data: asyncio.Future[Any]) -> None:
+        self._data = data  # and no more: the SDK's own is a task with four futures, and it waits for each by itself
+
+
+@cache
+def make_properties_light(kind: type[pulumi.Resource]) -> None:
+    """
+    Let the properties of these resources be outputs without a task: the SDK waits for their registration anyway.
+
+    Only this name of the SDK's module changes, for these resources alone; an SDK without it makes them as ever.
+    """
+    from pulumi.output import _OutputData
+    from pulumi.runtime import rpc
+
+    transfer: Any = getattr(rpc, "transfer_properties", None)
+    if transfer is None:
+        return
+
+    def resolve(
+        data: asyncio.Future[Any],
+        resource: pulumi.Resource,
+        value: object,
+        is_known: bool,
+        is_secret: bool,
+        deps: set[pulumi.Resource] | None,
+        failed: Exception | None,
+    ) -> None:
+        if failed is None:
+            data.set_result(_OutputData({resource, *(deps or ())}, value, is_known, is_secret))
+        else:
+            data.set_exception(failed)
+            data.exception()  # the registration tells it, also when nobody uses the property
+
+    def light_transfer(resource: pulumi.Resource, props: Iterable[str], custom: bool) -> dict[str, Callable[..., None]]:
+        if not isinstance(resource, kind):
+            return transfer(resource, props, custom)  # type: ignore[no-any-return]  # the SDK's
+        names = [name for name in props if name not in ("id", "urn")]
+        data: dict[str, asyncio.Future[Any]] = {name: asyncio.Future() for name in names}
+        vars(resource).update({name: _Answered(answer) for name, answer in data.items()})
+        return {name: partial(resolve, answer, resource) for name, answer in data.items()}
+
+    rpc.transfer_properties = light_transfer  # type: ignore[assignment]  # the same for other resources
+
+
+def item(output: pulumi.Output[dict[str, Any]], key: str) -> pulumi.Output[Any]:
+    """
+    `output[key]`, worked out where it is awaited, without a task: for inputs, which the SDK awaits once.
+    """
+    return _Item(output, key)
+
+
+class _Item(pulumi.Output[Any]):
+    def __init__(self, output: pulumi.Output[dict[str, Any]], key: str) -> None:
+        self._output = output
+        self._key = key
+
+    @property
+    def _data(self) -> Any:  # type: ignore[override]  # as above
+        return self._worked_out()
+
+    async def _worked_out(self) -> Any:
+        whole: Any = await self._output._data
+        is_there = whole.is_known or contains_unknowns(whole.value)
+        return replace(whole, value=whole.value[self._key] if is_there else UNKNOWN, is_known=True)
+
+    def _untrack(self) -> None:
+        pass  # the SDK waits for the whole output
 
 
 def config_keys() -> set[str]:

@@ -699,3 +699,54 @@ def test_protected_component(new_stack: NewStack, server: Sandbox, approved: str
     assert record is not None
     assert second == record["outputs"]["instance_id"]
     assert after["protect"]
+
+
+COUNTED = """
+    import asyncio, atexit, os
+    from pathlib import Path
+
+    class Given(pulumi.dynamic.ResourceProvider):
+        serialize_as_secret_always = False
+
+        def create(self, props):
+            return pulumi.dynamic.CreateResult("1", props)
+
+    class Record(pulumi.dynamic.Resource):
+        pass
+
+    class Plain(pulumi.ComponentResource):
+        def __init__(self, name):
+            super().__init__("a:b:Plain", name)
+            Record(Given(), name, {{"instance_id": "x", "status": None}}, pulumi.ResourceOptions(parent=self))
+            self.register_outputs({{}})
+
+    tasks = 0
+
+    def counted(loop, coroutine, **given):
+        global tasks
+        tasks += 1
+        return asyncio.Task(coroutine, loop=loop, **given)
+
+    asyncio.get_running_loop().set_task_factory(counted)
+    atexit.register(lambda: Path("tasks").write_text(str(tasks)))
+    for number in range(int(os.environ["GATES"])):
+        kf.WorkflowApproval(f"gate{{number}}", "{id_}")
+    for number in range(int(os.environ["PLAIN"])):
+        Plain(f"plain{{number}}")
+"""
+
+
+def test_tasks_of_a_gate(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A gate takes two tasks of the event loop more than a component with a dynamic resource: those of its wait.
+    """
+    stack = new_stack(COUNTED.format(id_=approved), server.environment())
+
+    def tasks(**counts: str) -> int:
+        update = stack.up(**counts)
+        assert update.code == 0, update
+        return int((stack.folder / "tasks").read_text())
+
+    few, gates, both = tasks(GATES="1", PLAIN="1"), tasks(GATES="9", PLAIN="1"), tasks(GATES="9", PLAIN="9")
+
+    assert (gates - few) / 8 <= (both - gates) / 8 + 2

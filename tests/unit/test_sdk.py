@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import inspect
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from typing import Any
 import pulumi
 import pytest
 from pulumi.dynamic import Config
+from pulumi.output import UNKNOWN
+from pulumi.runtime import rpc
 
 import kf_provider
 from kf_provider.instance import WorkflowInstanceProvider
-from kf_provider.sdk import on_demand, show_our_errors_in_one_line, shown_to_the_engine
+from kf_provider.sdk import item, make_properties_light, on_demand, show_our_errors_in_one_line, shown_to_the_engine
 
 PACKAGE = Path(kf_provider.__file__).parent
 ID = "0c8f2a54-9d1b-4b7e-8a60-3f5e2d7c1b94"
@@ -64,7 +67,7 @@ def test_private_methods_are_there() -> None:
     """
     So are the attributes that are reached through objects.
     """
-    from pulumi.runtime import stack
+    from pulumi.runtime import resource, rpc, stack
     from pulumi.runtime.rpc_manager import RPCManager
 
     hint = f"pulumi {version('pulumi')} has changed: mend kf_provider/sdk.py"
@@ -73,6 +76,8 @@ def test_private_methods_are_there() -> None:
     assert "monitor.SignalAndWaitForShutdown(" in inspect.getsource(stack), hint
     assert "await self._data" in inspect.getsource(pulumi.Output.apply), hint
     assert "self._data" in inspect.getsource(getattr(pulumi.Output, "_untrack", pulumi.Output)), hint
+    assert "await output._data" in inspect.getsource(rpc.serialize_property), hint
+    assert "resolvers = rpc.transfer_properties(res, props, " in inspect.getsource(resource), hint
     assert RPCManager().unhandled_exception is None, hint  # type: ignore[no-untyped-call]  # the SDK's
 
 
@@ -106,6 +111,95 @@ def test_output_on_demand(use: str) -> None:
 
     assert first == again == usual
     assert len(made) == 1
+
+
+class Usual(pulumi.Resource):
+    """Its properties are the SDK's own."""
+
+
+class Light(Usual):
+    """Its properties have no tasks."""
+
+
+make_properties_light(Light)
+
+
+def properties(kind: type[Usual]) -> tuple[dict[str, Any], dict[str, pulumi.Output[Any]]]:
+    """What the SDK resolves the properties of a new resource with, and they."""
+    made = kind.__new__(kind)
+    resolvers = rpc.transfer_properties(made, dict.fromkeys(("plain", "secret", "lacking", "id", "urn")), True)
+    return resolvers, dict(vars(made))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"plain": "a value", "secret": rpc.wrap_rpc_secret(7), "id": "x", "more": 1}, {}],
+    ids=["answered", "missing"],
+)
+@pytest.mark.parametrize("is_preview", [False, True], ids=["update", "preview"])
+def test_light_properties(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], is_preview: bool) -> None:
+    """
+    Whatever the engine answers, they are what the SDK's own are, and no task; other resources keep the SDK's own.
+    """
+    monkeypatch.setattr(pulumi.runtime.settings.SETTINGS, "dry_run", is_preview)
+    another = Usual.__new__(Usual)
+
+    async def told(kind: type[Usual]) -> tuple[int, list[Any]]:
+        before = len(asyncio.all_tasks())
+        resolvers, outputs = properties(kind)
+        tasks = len(asyncio.all_tasks()) - before
+        rpc.resolve_properties(resolvers, answer, {"plain": {another}}, True, True)
+        datas = {name: await output._data for name, output in outputs.items()}
+        lists = [await output.apply(lambda value: [value], True).future(True) for output in outputs.values()]
+        ways = [(name, data.value, data.is_known, data.is_secret) for name, data in datas.items()]
+        return tasks, [ways, lists, [another in data.resources for data in datas.values()]]
+
+    async def both() -> list[tuple[int, list[Any]]]:
+        return [await told(Usual), await told(Light)]
+
+    (usual_tasks, usual), (light_tasks, light) = asyncio.run(both())
+
+    assert usual == light
+    assert (3, 0) == (usual_tasks, light_tasks)
+
+
+def test_light_properties_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Who uses one gets the error of the registration; nothing is told of those that nobody uses.
+    """
+
+    async def use() -> None:
+        resolvers, outputs = properties(Light)
+        rpc.resolve_outputs_due_to_exception(resolvers, ValueError("refused"))
+        with pytest.raises(ValueError, match="refused"):
+            await outputs["plain"].future()
+
+    asyncio.run(use())
+    gc.collect()
+
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("whole", ["known", "secret", "with an unknown", "unknown"])
+def test_item(whole: str) -> None:
+    """
+    It is what `output[key]` is.
+    """
+    made: Callable[[], pulumi.Output[Any]] = {
+        "known": lambda: pulumi.Output.from_input({"key": "a value"}),
+        "secret": lambda: pulumi.Output.secret({"key": None}),
+        "with an unknown": lambda: pulumi.Output.from_input({"key": 7, "other": UNKNOWN}),
+        "unknown": lambda: pulumi.Output.from_input(UNKNOWN).apply(lambda value: {"key": value}),
+    }[whole]
+
+    async def both() -> list[tuple[Any, ...]]:
+        output: pulumi.Output[Any] = made()
+        datas = [await one._data for one in (output["key"], item(output, "key"))]
+        return [(data.value, data.is_known, data.is_secret, data.resources) for data in datas]
+
+    usual, ours = asyncio.run(both())
+
+    assert usual == ours
 
 
 def shown(act: Callable[[], object]) -> str:
