@@ -10,6 +10,7 @@ import ssl
 import textwrap
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests.utils
 
@@ -24,21 +25,24 @@ _LINE: Final = 64  # characters of base64 in a line of PEM (RFC 7468)
 def tls_context(settings: Settings) -> ssl.SSLContext:
     """
     A context for the explicit CA alone; else for REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE alone;
-    else the system's roots and those of requests.
+    else the system's roots and those of requests, but for a server in plain http, which shows no certificate.
     """
     context = _context(settings)
-    if not _load_given(context, settings):
+    if not _load_given(context, settings) and not _is_plain(settings.base_url):
         _load_roots(context)
     return context
 
 
 def token_tls_context(settings: Settings) -> ssl.SSLContext:
     """
-    A context for the identity provider: its explicit CA alone; without one, the server's and the roots.
+    A context for the identity provider: its explicit CA alone; without one, the server's and the roots, as above.
     """
-    if settings.auth_ca_cert is None:
-        return proxy_tls_context(settings)
     context = _context(settings)
+    if settings.auth_ca_cert is None:
+        _load_given(context, settings)
+        if not _is_plain(settings.token_url or ""):
+            _load_roots(context)
+        return context
     _load(context, settings.auth_ca_cert, "auth_ca_cert (keyfactor:authCaCert or KEYFACTOR_AUTH_CA_CERT)")
     return context
 
@@ -64,6 +68,10 @@ def _context(settings: Settings) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     context.sslsocket_class = DeadlineTlsSocket
     return context
+
+
+def _is_plain(url: str) -> bool:
+    return urlsplit(url).scheme == "http"  # of a server on loopback; to read the roots takes 20 ms
 
 
 def _load_roots(context: ssl.SSLContext) -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kf_provider.errors import NoAnswerError, SettingsError
 from kf_provider.keyfactor.settings import load_settings
-from kf_provider.keyfactor.tls import proxy_tls_context, tls_context
+from kf_provider.keyfactor.tls import proxy_tls_context, tls_context, token_tls_context
 
 from ..loopback import CA, GOOD, ID, STRANGER_CA, Loopback, client_for, failure, running
 
@@ -174,6 +174,21 @@ def test_flags(make: Callable[..., ssl.SSLContext], given: dict[str, object]) ->
     flags = make(load_settings(hostname="h", access_token="t", **given)).verify_flags
 
     assert ssl.VERIFY_X509_PARTIAL_CHAIN == flags & (ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT)
+
+
+@pytest.mark.parametrize(("scheme", "has_roots"), [("https", True), ("http", False)])
+def test_roots_where_a_certificate_is_shown(scheme: str, has_roots: bool) -> None:
+    """
+    The roots, which take 20 ms to read, are for servers that show a certificate: each of the two by its own address.
+    """
+    given = {"client_id": "c", "client_secret": "s"}
+    server = load_settings(hostname=f"{scheme}://127.0.0.1", token_url="https://127.0.0.1/token", **given)
+    token = load_settings(hostname="https://127.0.0.1", token_url=f"{scheme}://127.0.0.1/token", **given)
+
+    for context in (tls_context(server), token_tls_context(token)):
+        assert has_roots == bool(context.get_ca_certs())
+    for context in (token_tls_context(server), tls_context(token), proxy_tls_context(server)):
+        assert context.get_ca_certs()
 
 
 def test_still_checked() -> None:
