@@ -32,7 +32,7 @@ def test_version_imports_nothing_slow(module: str) -> None:
     assert "False" == done.stdout.splitlines()[-1]
 
 
-SHARED = {"__init__", "checks", "ci", "exits", "live", "options", "resume"}
+SHARED = {"__init__", "checks", "ci", "exits", "live", "options", "reports", "resume"}
 
 
 def test_every_file_is_a_command() -> None:
