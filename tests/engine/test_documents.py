@@ -228,7 +228,7 @@ def test_quick_start(cli_folder: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -315,7 +315,7 @@ def test_commands(new_stack: NewStack, server: Sandbox, approved: str, page: Pat
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -373,7 +373,7 @@ def test_demo(cli_folder: Path, example: str, count: int) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
