@@ -5,6 +5,8 @@ WorkflowInstance: a workflow instance as a resource that the engine reads, and n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from inspect import get_annotations
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +19,7 @@ from .keyfactor.client import client_for
 from .keyfactor.models import parse_instance_id
 from .provider import InvalidArgumentError, invalid, is_mocked, own_provider, plugin_settings
 from .results import Definition, Signal
-from .sdk import show_our_errors_in_one_line
+from .sdk import make_properties_light, on_demand, show_our_errors_in_one_line
 
 SECRET_OUTPUTS: Final = ("initial_data", "current_state_data")
 
@@ -140,9 +142,10 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
         props: dict[str, Any] = dict.fromkeys(WorkflowInstance.__annotations__)
         if paths is not None:
             props["state_data_keys"] = paths
+        make_properties_light(WorkflowInstance)
         super().__init__(WorkflowInstanceProvider(), name, props, opts)
         for output in WorkflowInstance.__annotations__:
-            self.__dict__[output] = _known(self.__dict__[output])
+            self.__dict__[output] = on_demand(partial(_known, self.__dict__[output]))
         if paths and not is_mocked():
             kept = pulumi.Output.all(*(self.__dict__[output] for output in SECRET_OUTPUTS))
             kept.apply(lambda data: self._warn_of_missing(name, paths, data))
@@ -214,3 +217,7 @@ def _known(value: pulumi.Output[Any]) -> pulumi.Output[Any]:
     What was read: what the server left out is None, in preview too.
     """
     return value.apply(lambda known: None if isinstance(known, Unknown) else known, run_with_unknowns=True)
+
+
+# The SDK reads types that are text again for each resource.
+WorkflowInstance.__annotations__ = get_annotations(WorkflowInstance, eval_str=True)

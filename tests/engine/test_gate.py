@@ -733,12 +733,15 @@ COUNTED = """
         kf.WorkflowApproval(f"gate{{number}}", "{id_}")
     for number in range(int(os.environ["PLAIN"])):
         Plain(f"plain{{number}}")
+    for number in range(int(os.environ["READS"])):
+        kf.WorkflowInstance(f"read{{number}}", "{id_}")
 """
 
 
 def test_tasks_of_a_gate(new_stack: NewStack, server: Sandbox, approved: str) -> None:
     """
-    A gate takes two tasks of the event loop more than a component with a dynamic resource: those of its wait.
+    A gate takes two tasks of the event loop more than a component with a dynamic resource, those of its wait; a read
+    takes no more than these two resources.
     """
     stack = new_stack(COUNTED.format(id_=approved), server.environment())
 
@@ -747,6 +750,10 @@ def test_tasks_of_a_gate(new_stack: NewStack, server: Sandbox, approved: str) ->
         assert update.code == 0, update
         return int((stack.folder / "tasks").read_text())
 
-    few, gates, both = tasks(GATES="1", PLAIN="1"), tasks(GATES="9", PLAIN="1"), tasks(GATES="9", PLAIN="9")
+    one = tasks(GATES="1", PLAIN="1", READS="1")
+    gates = tasks(GATES="9", PLAIN="1", READS="1") - one
+    plain = tasks(GATES="9", PLAIN="9", READS="1") - gates - one
+    reads = tasks(GATES="9", PLAIN="9", READS="9") - plain - gates - one
 
-    assert (gates - few) / 8 <= (both - gates) / 8 + 2
+    assert gates / 8 <= plain / 8 + 2
+    assert reads <= plain
