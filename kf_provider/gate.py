@@ -21,7 +21,7 @@ from pulumi.output import UNKNOWN, contains_unknowns
 from .approval import ApprovalRecordProvider, changes, without_ids
 from .durations import duration_seconds, spoken
 from .ending import ending
-from .errors import InstanceIdError, KeyfactorError
+from .errors import InstanceIdError, KeyfactorError, SettingsError
 from .keyfactor.matching import checked_expectations, differing, lacking
 from .keyfactor.models import InstanceSummary, Status, moment, parse_instance_id
 from .keyfactor.settings import Settings
@@ -337,7 +337,10 @@ class WorkflowApproval(pulumi.ComponentResource, _GateOutputs):
                 resource=self,
             )
             return decision | {"problem": _GATES_ARE_OFF, "outcome": "off"}
-        return decision | await self._watch(decision, settings)
+        try:
+            return decision | await self._watch(decision, settings)
+        except SettingsError as error:  # a CA or a token that cannot be used is found when the client is made
+            return decision | await self._without_settings(error)
 
     async def _without_settings(self, error: KeyfactorError) -> dict[str, str | None]:
         """

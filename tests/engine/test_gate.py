@@ -303,6 +303,22 @@ def test_no_settings(new_stack: NewStack, pending: str) -> None:
     assert not run.tracebacks, run
 
 
+def test_unusable_certificate_authority(new_stack: NewStack, server: Sandbox, approved: str) -> None:
+    """
+    A CA that cannot be read is one line, as a setting that is missing is; what is recorded opens.
+    """
+    stack = new_stack(f'kf.WorkflowApproval("approval", "{approved}")', server.environment())
+
+    refused = stack.up(KEYFACTOR_CA_CERT="/nowhere/ca.pem")
+
+    assert refused.code != 0
+    assert "KEYFACTOR_CA_CERT) is neither the path of a readable PEM file nor the text of one" in refused.text
+    assert not refused.tracebacks, refused
+    assert stack.up().code == 0
+    opened = stack.up(KEYFACTOR_CA_CERT="/nowhere/ca.pem")
+    assert opened.code == 0, opened
+
+
 def test_stack_configuration(new_stack: NewStack, server: Sandbox, approved: str) -> None:
     """
     The stack's own configuration reaches the program and the plugin.
