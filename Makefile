@@ -27,7 +27,8 @@ endif
 # Sets `cli` in a recipe's shell to the folder of a working Pulumi CLI; finding or building it is told on stderr.
 FIND_CLI := cli=$$($(BIN)/python tools/pulumi/find.py) && export KF_PULUMI_BIN="$$cli" PATH="$$cli:$$PATH"
 
-PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup
+# The tests start hundreds of processes, which need not all compile the package: also where no bytecode is to be kept.
+PYTEST = env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-kerberos quick check bench dist pages picture clean freeze

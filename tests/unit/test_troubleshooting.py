@@ -74,7 +74,7 @@ def texts(node: ast.AST, words: int) -> Iterator[ast.expr]:
         match child:
             case ast.Expr(value=ast.Constant()):  # a docstring
                 continue
-            case ast.Call(func=func) if NO_MESSAGE.search(ast.unparse(func)):
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if NO_MESSAGE.search(name):
                 continue
             case ast.Constant() | ast.JoinedStr() | ast.BinOp(op=ast.Add()) if is_sentence(said(child), words):
                 yield child
