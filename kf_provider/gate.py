@@ -344,14 +344,14 @@ class WorkflowApproval(pulumi.ComponentResource, _GateOutputs):
 
     async def _without_settings(self, error: KeyfactorError) -> dict[str, str | None]:
         """
-        What a record is excused with when settings are missing: that of another server is not, so the server is told
-        as far as it is known; and where it makes no sense, nothing is excused.
+        What a record is excused with when settings are missing or cannot be used: that of another server is not, so the
+        server is told as far as it is known; and where it makes no sense, nothing is excused.
         """
         try:
             server = await resolve_server(self._explicit_provider)
         except KeyfactorError:
             return {"problem": str(error), "outcome": None}
-        pulumi.log.warn("settings are missing: nothing is asked, and what is recorded opens", resource=self)
+        pulumi.log.warn("no usable settings: nothing is asked, and what is recorded opens", resource=self)
         return {"problem": str(error), "outcome": "settings", "server": server}
 
     async def _watch(self, decision: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
