@@ -119,7 +119,8 @@ class Graph:
         """
         What `pulumi stack export` writes, as JSON has it. Secrets stay encrypted.
 
-        What an interrupted run was making may be there, so it counts; a record that it was making is none yet.
+        What an interrupted run was making may be there, so it counts where the state has no other of its name; a record
+        that it was making is none yet.
 
         Raises StackFileError for anything else, and for values that are nested more than 100 deep.
         """
@@ -129,8 +130,8 @@ class Graph:
         resources = [] if state.get("resources") is None else state["resources"]  # null in an empty stack
         if not is_list(resources):
             raise StackFileError("is not a stack's state: its `resources` are no list")
-        states = [each for each in resources if isinstance(each, Mapping) and each.get("delete") is not True]
-        states += _being_made(state.get("pending_operations"))
+        states = _being_made(state.get("pending_operations"))  # before what takes the place of one of them
+        states += [each for each in resources if isinstance(each, Mapping) and each.get("delete") is not True]
         nodes = (_node(each, each.get("outputs") or each.get("inputs")) for each in states)
         return cls(_named(nodes), is_deployed=True)
 

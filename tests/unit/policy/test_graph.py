@@ -190,6 +190,21 @@ def test_pending(kind: str, token: str, verdicts: list[str]) -> None:
     assert not graph.records
 
 
+@pytest.mark.parametrize(("there", "verdicts"), [([], ["violated"]), (["record"], [])])
+@pytest.mark.parametrize("pending", [[], ["record"]])
+def test_pending_beside_another(there: list[str], pending: list[str], verdicts: list[str]) -> None:
+    """
+    Pulumi keeps what was pending through later updates: the certificate that is there is the one that is judged.
+    """
+    web = {"urn": "urn:pulumi:a::b::c::web", "type": CERTIFICATE}
+    resources = [{"urn": "record", "type": RECORD_TYPE, "inputs": {}}, web | {"dependencies": there}]
+    operations = [{"type": "creating", "resource": web | {"dependencies": pending}}]
+
+    graph = Graph.from_state({"deployment": {"resources": resources, "pending_operations": operations}})
+
+    assert verdicts == [finding.verdict for finding in rules.certificates_need_approval(graph)]
+
+
 @pytest.mark.parametrize("document", [None, [], "text", {}, {"deployment": 1}, {"deployment": {"resources": {}}}])
 def test_no_state(document: object) -> None:
     """
