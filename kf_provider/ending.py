@@ -15,7 +15,6 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable, Coroutine
-from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, TypeVar
@@ -30,6 +29,8 @@ from .sdk import before_shutdown, unhandled_exception
 CHECK_SECONDS: Final = 1.0
 
 _INTERRUPTED: Final = "interrupted while an approval was waited for; nothing was lost: run it again to go on waiting"
+
+_RUNTIME: Final = {*sys.stdlib_module_names, "grpc", "pulumi", __package__}
 
 Result = TypeVar("Result")
 
@@ -54,7 +55,8 @@ class Ending:
         self._last_acts: list[Callable[[], None]] = []
         self._waits = 0
         if threading.current_thread() is threading.main_thread():  # else: the Automation API's, in a process of others
-            sys.excepthook = partial(_show_unless_ended, sys.excepthook)
+            if sys.excepthook is sys.__excepthook__:
+                sys.excepthook = _show_unless_ended
             self._end_waits_on_interrupt(asyncio.get_running_loop())
 
     def when_all_is_registered(self, act: Callable[[], None]) -> None:
@@ -84,7 +86,7 @@ class Ending:
 
     def _end_waits_on_interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
         """
-        Let an interrupt end the waits with one line, and the program without a traceback.
+        Let an interrupt end the waits with one line instead of a traceback.
 
         A terminal's Ctrl-C comes to this process too, and the engine sends one to the program of a run that it has
         refused, and has told why. A second one is Python's own, for a program that is busy with something else.
@@ -109,18 +111,20 @@ class Ending:
         return unhandled_exception()
 
 
-def _show_unless_ended(
-    show: Callable[[type[BaseException], BaseException, TracebackType | None], object],
-    kind: type[BaseException],
-    error: BaseException,
-    trace: TracebackType | None,
-) -> None:
+def _show_unless_ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """
-    Show what the SDK leaves to Python, but for interrupts, and for what it could not tell an engine that is gone.
+    Show what the SDK leaves to Python, but for interrupts that no code of the program was running at, and for what it
+    could not tell an engine that is gone.
     """
     is_gone = isinstance(error, grpc.RpcError) and error.code() in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
-    if not is_gone and not isinstance(error, KeyboardInterrupt):
-        show(kind, error, trace)
+    is_idle = isinstance(error, KeyboardInterrupt) and not any(_is_own(frame) for frame, _ in traceback.walk_tb(trace))
+    if not is_gone and not is_idle:
+        sys.__excepthook__(kind, error, trace)
+
+
+def _is_own(frame: FrameType) -> bool:
+    package, *_ = str(frame.f_globals.get("__name__")).split(".")
+    return package not in _RUNTIME and not _is_runtime(frame.f_code.co_filename)
 
 
 def _as_shown(error: BaseException) -> pulumi.RunError:

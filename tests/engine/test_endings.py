@@ -65,16 +65,23 @@ def test_interrupt(new_stack: NewStack, server: Sandbox, pending: str, reaches: 
     assert stack.resource("after") is not None
 
 
-def test_interrupt_when_nothing_waits(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+@pytest.mark.parametrize(("work", "is_shown"), [("asyncio.sleep(20)", False), ("time.sleep(20)", True)])
+def test_interrupt_when_nothing_waits(
+    new_stack: NewStack, server: Sandbox, pending: str, work: str, is_shown: bool
+) -> None:
     """
-    The engine interrupts the program of a run that it has refused: that is no news, and no traceback.
+    The engine interrupts the program of a run that it has refused: that is no news, and a traceback only where code of
+    the program is interrupted.
     """
     stack = new_stack(
         f"""
-        import os, signal
+        import asyncio, os, signal, threading, time
         approval = kf.WorkflowApproval("web", "{pending}")
         after = pulumi.Stash("after", input="made", opts=pulumi.ResourceOptions(depends_on=[approval]))
-        after.urn.apply(lambda _: os.kill(os.getpid(), signal.SIGINT))
+        def act(_):
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            return {work}
+        after.urn.apply(act)
         """,
         server.environment(),
     )
@@ -82,7 +89,8 @@ def test_interrupt_when_nothing_waits(new_stack: NewStack, server: Sandbox, pend
     run = stack.preview()
 
     assert run.code != 0
-    assert "Traceback" not in run.text, run
+    assert is_shown == ("Traceback" in run.text), run
+    assert is_shown == ("in act" in run.text), run
     assert "program exited" in run.text
 
 
