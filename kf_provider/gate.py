@@ -351,7 +351,7 @@ class WorkflowApproval(pulumi.ComponentResource, _GateOutputs):
             server = await resolve_server(self._explicit_provider)
         except KeyfactorError:
             return {"problem": str(error), "outcome": None}
-        pulumi.log.warn("no usable settings: nothing is asked, and what is recorded opens", resource=self)
+        pulumi.log.warn(f"nothing is asked, and what is recorded opens: {error}", resource=self)
         return {"problem": str(error), "outcome": "settings", "server": server}
 
     async def _watch(self, decision: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -317,6 +317,7 @@ def test_unusable_certificate_authority(new_stack: NewStack, server: Sandbox, ap
     assert stack.up().code == 0
     opened = stack.up(KEYFACTOR_CA_CERT="/nowhere/ca.pem")
     assert opened.code == 0, opened
+    assert "warning: nothing is asked, and what is recorded opens: ca_cert (" in opened.text
 
 
 def test_stack_configuration(new_stack: NewStack, server: Sandbox, approved: str) -> None:
