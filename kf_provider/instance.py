@@ -145,7 +145,7 @@ class WorkflowInstance(Resource, module="keyfactor", name="WorkflowInstance"):
         make_properties_light(WorkflowInstance)
         super().__init__(WorkflowInstanceProvider(), name, props, opts)
         for output in WorkflowInstance.__annotations__:
-            self.__dict__[output] = on_demand(partial(_known, self.__dict__[output]))
+            self.__dict__[output] = on_demand(partial(_known, self.id, self.__dict__[output]))
         if paths and not is_mocked():
             kept = pulumi.Output.all(*(self.__dict__[output] for output in SECRET_OUTPUTS))
             kept.apply(lambda data: self._warn_of_missing(name, paths, data))
@@ -212,11 +212,13 @@ def keep_parts(data: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     return kept
 
 
-def _known(value: pulumi.Output[Any]) -> pulumi.Output[Any]:
+def _known(instance_id: pulumi.Output[str], value: pulumi.Output[Any]) -> pulumi.Output[Any]:
     """
-    What was read: what the server left out is None, in preview too.
+    What was read: what the server left out is None, in preview too. Where the id is not known yet, nothing was read.
     """
-    return value.apply(lambda known: None if isinstance(known, Unknown) else known, run_with_unknowns=True)
+    return value.apply(
+        lambda known: instance_id.apply(lambda _: None) if isinstance(known, Unknown) else known, run_with_unknowns=True
+    )
 
 
 # The SDK reads types that are text again for each resource.

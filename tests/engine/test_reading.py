@@ -516,3 +516,26 @@ def test_arguments_that_make_no_sense(
     assert text in run.text, run
     assert not run.tracebacks, run
     assert [] == server.journal()
+
+
+def test_id_that_is_not_known_yet(new_stack: NewStack, server: Sandbox, pending: str) -> None:
+    """
+    A preview reads nothing where the id is not known, so what is made of the outputs waits for the update.
+    """
+    server.approve(pending)
+    stack = new_stack(
+        f"""
+        approval = kf.WorkflowApproval("web", "{pending}")
+        read = kf.WorkflowInstance("read", approval.approved_instance_id)
+        pulumi.export("title", read.title.apply(lambda title: title.upper()))
+        pulumi.export("type", read.definition.apply(lambda definition: definition["workflow_type"]))
+        """,
+        server.environment(),
+    )
+
+    preview = stack.preview()
+    update = stack.up()
+
+    assert preview.code == 0, preview
+    assert update.code == 0, update
+    assert "WEB.EXAMPLE.COM" in stack.outputs["title"]
