@@ -124,7 +124,7 @@ def test_a_recorded_approval_without_credentials(new_stack: NewStack, server: Sa
     run = stack.up("--expect-no-changes", KEYFACTOR_PASSWORD="")
 
     assert run.code == 0, run
-    assert "nothing is asked, and what is recorded opens" in run.text
+    assert "warning: nothing is asked, and what is recorded opens: missing settings: password (" in run.text
 
 
 def test_approved_on_another_server(new_stack: NewStack, server: Sandbox, other: Sandbox, id_: str) -> None:
